@@ -1,0 +1,248 @@
+//! One Parquet file of a table: written whole and sorted by the table's time, read whole or by windows.
+//!
+//! A file is never changed. Which files are a table's is the log's business ([`crate::snapshot`]).
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::common::Statistics;
+use deltalake::kernel::Add;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics as ColumnChunkStatistics;
+
+use crate::{LakeError, Windows, statistics};
+
+/// Rows of a row group: small enough that a window of a compacted file costs one or two groups.
+const ROW_GROUP_ROWS: usize = 64 * 1024;
+/// Rows of one file at most: about 10 MB of traffic, and what one writer holds in memory.
+pub(crate) const FILE_ROWS_MAX: usize = 1024 * 1024;
+/// Rows of a batch as read.
+const BATCH_ROWS: usize = 32 * 1024;
+
+/// A file that a snapshot holds.
+#[derive(Debug)]
+pub(crate) struct DataFile {
+    /// Below the table's folder.
+    pub path: String,
+    pub size: i64,
+    pub modified_ms: i64,
+    /// In the order of the table's columns.
+    pub statistics: Arc<Statistics>,
+    /// Least and greatest time, in microseconds, both included; none where another writer did not say.
+    pub times: Option<(i64, i64)>,
+}
+
+impl DataFile {
+    pub fn new(add: &Add, schema: &SchemaRef, time: usize) -> DataFile {
+        let statistics = statistics::from_json(schema, add.stats.as_deref());
+        DataFile {
+            path: add.path.clone(),
+            size: add.size,
+            modified_ms: add.modification_time,
+            times: statistics::times(&statistics, time),
+            statistics: Arc::new(statistics),
+        }
+    }
+
+    pub fn rows(&self) -> Option<usize> {
+        self.statistics.num_rows.get_value().copied()
+    }
+
+    /// Whether any of its rows may lie in `windows`.
+    pub fn touches(&self, windows: &Windows) -> bool {
+        self.times.is_none_or(|(least, greatest)| windows.overlap_micros(least, greatest))
+    }
+}
+
+/// What a table's files have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub store: Arc<dyn ObjectStore>,
+    /// For messages.
+    pub at: String,
+    pub schema: SchemaRef,
+    /// Position of the table's time column.
+    pub time: usize,
+}
+
+impl Files {
+    /// Writes rows as files of at most [`FILE_ROWS_MAX`], each sorted by time, and gives the actions that add them.
+    /// No rows, no file.
+    pub async fn write(&self, rows: &[RecordBatch], data_change: bool) -> Result<Vec<Add>, LakeError> {
+        let mut adds = Vec::new();
+        for chunk in chunks(rows, FILE_ROWS_MAX) {
+            let files = self.clone();
+            let encoded = tokio::task::spawn_blocking(move || files.encode(&chunk)).await.expect("writing a file does not panic");
+            let (bytes, stats) = encoded?;
+            let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
+            let size = bytes.len() as i64;
+            self.store
+                .put(&Path::from(path.as_str()), bytes.into())
+                .await
+                .map_err(|error| self.failed("writing a file", &error))?;
+            adds.push(Add {
+                path,
+                size,
+                modification_time: chrono::Utc::now().timestamp_millis(),
+                data_change,
+                stats: Some(stats),
+                ..Add::default()
+            });
+        }
+        Ok(adds)
+    }
+
+    fn encode(&self, rows: &[RecordBatch]) -> Result<(Bytes, String), LakeError> {
+        let sorted = self.sorted(rows)?;
+        let stats = statistics::to_json(&self.schema, &statistics::of(&sorted));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level")))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let mut bytes = Vec::with_capacity(sorted.num_rows() * 8);
+        let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), Some(properties))
+            .map_err(|error| self.failed("writing a file", &error))?;
+        writer.write(&sorted).and_then(|()| writer.close()).map_err(|error| self.failed("writing a file", &error))?;
+        Ok((bytes.into(), stats))
+    }
+
+    /// All rows as one batch of the table's schema, stably sorted by time.
+    pub fn sorted(&self, rows: &[RecordBatch]) -> Result<RecordBatch, LakeError> {
+        let rows = concat_batches(&self.schema, rows).map_err(|error| self.failed("joining rows", &error))?;
+        let times = self.times(&rows);
+        if times.is_sorted() {
+            return Ok(rows);
+        }
+        let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        order.sort_by_key(|&row| times[row as usize]);
+        take_record_batch(&rows, &UInt32Array::from(order)).map_err(|error| self.failed("sorting rows", &error))
+    }
+
+    /// The time of each row, in microseconds.
+    pub fn times<'a>(&self, rows: &'a RecordBatch) -> &'a [i64] {
+        rows.column(self.time).as_primitive::<TimestampMicrosecondType>().values()
+    }
+
+    /// Reads a file's rows: all of them, or those in `windows`. None where the file is gone.
+    pub async fn read(&self, file: &DataFile, windows: Option<&Windows>) -> Result<Option<Vec<RecordBatch>>, LakeError> {
+        let path = Path::parse(&file.path).map_err(|error| self.failed("reading a file", &error))?;
+        let bytes = match self.store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(|error| self.failed("reading a file", &error))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("reading a file", &error)),
+        };
+        let files = self.clone();
+        let windows = windows.cloned();
+        let decoded = tokio::task::spawn_blocking(move || files.decode(bytes, windows.as_ref()))
+            .await
+            .expect("reading a file does not panic");
+        decoded.map(Some)
+    }
+
+    fn decode(&self, bytes: Bytes, windows: Option<&Windows>) -> Result<Vec<RecordBatch>, LakeError> {
+        let failed = |error: parquet::errors::ParquetError| self.failed("reading a file", &error);
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(failed)?.with_batch_size(BATCH_ROWS);
+        if let Some(windows) = windows {
+            let time = builder.schema().index_of(self.schema.field(self.time).name()).ok();
+            let wanted = (0..builder.metadata().num_row_groups()).filter(|&group| {
+                let bounds = time.and_then(|time| builder.metadata().row_group(group).column(time).statistics());
+                match bounds {
+                    Some(ColumnChunkStatistics::Int64(bounds)) => match (bounds.min_opt(), bounds.max_opt()) {
+                        (Some(&least), Some(&greatest)) => windows.overlap_micros(least, greatest),
+                        _ => true,
+                    },
+                    _ => true,
+                }
+            });
+            let wanted = wanted.collect();
+            builder = builder.with_row_groups(wanted);
+        }
+        let mut rows = Vec::new();
+        for batch in builder.build().map_err(failed)? {
+            let batch = self.conform(&batch.map_err(|error| self.failed("reading a file", &error))?)?;
+            let batch = match windows {
+                Some(windows) => self.filter(&batch, |time| windows.contains_micros(time))?,
+                None => batch,
+            };
+            if batch.num_rows() > 0 {
+                rows.push(batch);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows whose time is wanted.
+    pub fn filter(&self, rows: &RecordBatch, wanted: impl Fn(i64) -> bool) -> Result<RecordBatch, LakeError> {
+        let mask: BooleanArray = self.times(rows).iter().map(|&time| Some(wanted(time))).collect();
+        if mask.true_count() == mask.len() {
+            return Ok(rows.clone());
+        }
+        filter_record_batch(rows, &mask).map_err(|error| self.failed("filtering rows", &error))
+    }
+
+    /// The same rows under the table's schema: columns by name, other writers' text and instants as ours.
+    pub fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
+        if rows.schema_ref() == &self.schema {
+            return Ok(rows.clone());
+        }
+        let columns = self.schema.fields().iter().map(|field| {
+            let column = rows
+                .column_by_name(field.name())
+                .ok_or_else(|| LakeError::schema(&self.at, format!("has rows without column \"{}\"", field.name())))?;
+            if column.data_type() == field.data_type() {
+                return Ok(column.clone());
+            }
+            cast(column, field.data_type()).map_err(|error| {
+                LakeError::schema(&self.at, format!("has rows whose \"{}\" is no {}: {error}", field.name(), field.data_type()))
+            })
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|error| LakeError::schema(&self.at, format!("got rows that do not fit it: {error}")))
+    }
+
+    /// Takes back files that no commit names.
+    pub async fn forget(&self, adds: &[Add]) {
+        for add in adds {
+            if let Err(error) = self.store.delete(&Path::from(add.path.as_str())).await {
+                tracing::debug!(%error, path = add.path, "an unneeded file stays until the next vacuum");
+            }
+        }
+    }
+
+    pub fn failed(&self, doing: &'static str, error: &(dyn std::error::Error + 'static)) -> LakeError {
+        LakeError::of(doing, self.at.as_str(), error)
+    }
+}
+
+/// Cuts batches, in their order, into pieces of at most `rows_max` rows.
+fn chunks(rows: &[RecordBatch], rows_max: usize) -> Vec<Vec<RecordBatch>> {
+    let mut chunks = Vec::new();
+    let (mut chunk, mut room) = (Vec::new(), rows_max);
+    for batch in rows {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let length = room.min(batch.num_rows() - start);
+            chunk.push(batch.slice(start, length));
+            start += length;
+            room -= length;
+            if room == 0 {
+                chunks.push(std::mem::take(&mut chunk));
+                room = rows_max;
+            }
+        }
+    }
+    if !chunk.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}

@@ -1,0 +1,141 @@
+//! A table at one version: which files are its rows, and how far each of its sources has been landed.
+//!
+//! Built by replaying commits in order; a commit's marks and files become visible together or not at all. Holds what
+//! the log says and nothing else, so that any two processes at one version hold the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake::kernel::{Action, Add, Remove, StructType};
+
+use crate::LakeError;
+use crate::file::DataFile;
+
+/// Newest reader version of Delta's protocol that needs nothing beyond plain Parquet files.
+const READER_VERSION: i32 = 1;
+
+/// What a table's log says up to a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub version: i64,
+    pub files: BTreeMap<String, Arc<DataFile>>,
+    /// Delta application transactions: app id → version.
+    pub marks: BTreeMap<String, i64>,
+    /// Files taken out, and when (real time, milliseconds), as long as the log remembers: readers of older snapshots
+    /// may still want them.
+    pub removed: BTreeMap<String, i64>,
+    /// Newest version that has a checkpoint, as far as known.
+    pub checkpoint: Option<i64>,
+    /// When the log was last seen to end here.
+    pub seen: Instant,
+}
+
+/// What replay needs to know of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared {
+    pub name: String,
+    pub schema: SchemaRef,
+    pub time: usize,
+}
+
+impl Snapshot {
+    pub fn empty() -> Snapshot {
+        Snapshot {
+            version: -1,
+            files: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            checkpoint: None,
+            seen: Instant::now(),
+        }
+    }
+
+    /// Moves to `version`, whose commit holds `actions`.
+    pub fn apply(&mut self, version: i64, actions: &[Action], declared: &Declared) -> Result<(), LakeError> {
+        for action in actions {
+            match action {
+                Action::Add(add) => self.add(add, declared)?,
+                Action::Remove(remove) => self.remove(remove),
+                Action::Txn(mark) => {
+                    self.marks.insert(mark.app_id.clone(), mark.version);
+                }
+                Action::Metadata(metadata) => declared.accept_schema(metadata.schema_string())?,
+                Action::Protocol(protocol) => declared.accept_reader_version(protocol.min_reader_version())?,
+                Action::CommitInfo(_) | Action::Cdc(_) | Action::DomainMetadata(_) => {}
+            }
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    pub fn add(&mut self, add: &Add, declared: &Declared) -> Result<(), LakeError> {
+        if add.deletion_vector.is_some() {
+            return Err(declared.foreign("has deletion vectors, which this lake does not write and cannot read"));
+        }
+        if !add.partition_values.is_empty() {
+            return Err(declared.foreign("is partitioned, which this lake's tables never are"));
+        }
+        self.removed.remove(&add.path);
+        self.files.insert(add.path.clone(), Arc::new(DataFile::new(add, &declared.schema, declared.time)));
+        Ok(())
+    }
+
+    pub fn remove(&mut self, remove: &Remove) {
+        self.files.remove(&remove.path);
+        // Without a time it counts as old: the protocol says nothing may rely on it.
+        self.removed.insert(remove.path.clone(), remove.deletion_timestamp.unwrap_or(0));
+    }
+
+    /// Files in the order of their times, oldest first.
+    pub fn by_time(&self) -> Vec<Arc<DataFile>> {
+        let mut files: Vec<_> = self.files.values().cloned().collect();
+        files.sort_by(|a, b| (a.times, &a.path).cmp(&(b.times, &b.path)));
+        files
+    }
+
+    /// Rows, where every file says how many it has.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.values().map(|file| file.rows().map(|rows| rows as u64)).sum()
+    }
+}
+
+impl Declared {
+    /// Refuses a table whose columns are not the catalog's.
+    pub fn accept_schema(&self, schema_string: &str) -> Result<(), LakeError> {
+        let found: Result<Schema, _> = serde_json::from_str::<StructType>(schema_string)
+            .map_err(|error| error.to_string())
+            .and_then(|schema| (&schema).try_into_arrow().map_err(|error| error.to_string()));
+        let found = found.map_err(|error| self.foreign(&format!("has columns that cannot be understood: {error}")))?;
+        let describe = |schema: &Schema| -> Vec<String> {
+            let describe = |field: &Arc<arrow::datatypes::Field>| {
+                format!("{} {}{}", field.name(), field.data_type(), if field.is_nullable() { "" } else { " not null" })
+            };
+            schema.fields().iter().map(describe).collect()
+        };
+        let (found, wanted) = (describe(&found), describe(&self.schema));
+        if found == wanted {
+            return Ok(());
+        }
+        let surplus: Vec<&str> = found.iter().filter(|column| !wanted.contains(column)).map(String::as_str).collect();
+        let missing: Vec<&str> = wanted.iter().filter(|column| !found.contains(column)).map(String::as_str).collect();
+        let detail = match (surplus.as_slice(), missing.as_slice()) {
+            ([], []) => "has its columns in another order than the catalog".to_owned(),
+            _ => format!("has columns [{}] where the catalog has [{}]", surplus.join(", "), missing.join(", ")),
+        };
+        Err(self.foreign(&detail))
+    }
+
+    pub fn accept_reader_version(&self, version: i32) -> Result<(), LakeError> {
+        if version <= READER_VERSION {
+            return Ok(());
+        }
+        Err(self.foreign(&format!("needs reader version {version} of Delta's protocol, and this lake reads {READER_VERSION}")))
+    }
+
+    pub fn foreign(&self, detail: &str) -> LakeError {
+        LakeError::schema(&self.name, detail)
+    }
+}

@@ -1,0 +1,129 @@
+//! psql and psycopg as people have them. Where one is not to be had, its tests are skipped and say so; with
+//! HANGANG_DEMAND_TOOLS=1 they fail.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use super::*;
+
+/// True where a missing tool fails its test.
+fn demanded() -> bool {
+    std::env::var_os("HANGANG_DEMAND_TOOLS").is_some_and(|value| value == "1")
+}
+
+fn missing(what: &str) {
+    assert!(!demanded(), "{what}, and HANGANG_DEMAND_TOOLS asks for it");
+    eprintln!("skipped: {what}");
+}
+
+/// Runs psql on statements; its output, or `None` where there is no psql.
+async fn psql(served: &Served, arguments: &[&str]) -> Option<Output> {
+    let mut command = Command::new("psql");
+    command
+        .args(["--no-psqlrc", "--host=127.0.0.1", "--username=tester", "--dbname=hangang"])
+        .arg(format!("--port={}", served.address().port()))
+        .args(arguments)
+        .env("PGCONNECT_TIMEOUT", "10");
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    match ran {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            missing("psql is not on the PATH");
+            None
+        }
+        Err(error) => panic!("psql: {error}"),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_reads_a_table_in_the_zone_it_asks_for() {
+    let served = served().await;
+    let statements = [
+        "-c",
+        "SET TIMEZONE TO 'Asia/Seoul'",
+        "-c",
+        "SELECT spot, observed_at, volume FROM rollup.traffic_hourly ORDER BY observed_at",
+    ];
+    let Some(output) = psql(&served, &statements).await else { return };
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    SET
+     spot |      observed_at       | volume
+    ------+------------------------+--------
+     A-01 | 2022-10-01 00:00:00+09 |    155
+     A-01 | 2022-10-01 01:00:00+09 |     70
+    (2 rows)
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_shows_where_a_statement_is_wrong() {
+    let served = served().await;
+    let Some(output) =
+        psql(&served, &["-v", "VERBOSITY=verbose", "-c", "SELECT 1,\n FROM WHERE", "-c", "DROP TABLE rollup.traffic_hourly"])
+            .await
+    else {
+        return;
+    };
+    insta::assert_snapshot!(text(&output.stderr), @r"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_lists_what_there_is() {
+    let served = served().await;
+    let Some(output) = psql(&served, &["-c", r"\dt rollup.*", "-c", r"\dn", "-c", r"\d rollup.traffic_hourly"]).await else {
+        return;
+    };
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout), @r"");
+    let output =
+        psql(&served, &["--tuples-only", "--no-align", "-c", r"\dt", "-c", r"\dv", "-c", r"\d", "-c", r"\l"]).await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listed = text(&output.stdout);
+    assert!(
+        listed.contains("observed|traffic_volume|table|hangang") && listed.contains("current|traffic_volume|view|hangang"),
+        "{listed}"
+    );
+}
+
+/// The python that has psycopg: the system's, or one made once in the user's cache.
+fn python() -> Option<PathBuf> {
+    let has = |python: &PathBuf| {
+        Command::new(python).args(["-c", "import psycopg"]).output().is_ok_and(|output| output.status.success())
+    };
+    let system = PathBuf::from("python3");
+    if has(&system) {
+        return Some(system);
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let folder = cache.join("hangang").join("psycopg-3.3");
+    let python = folder.join("bin/python");
+    if has(&python) {
+        return Some(python);
+    }
+    let made = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let all = made(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+        && made(Command::new(&python).args(["-m", "pip", "install", "--quiet", "psycopg[binary]==3.3.*"]))
+        && has(&python);
+    all.then_some(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psycopg_works_in_its_default_mode() {
+    let served = served().await;
+    let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else {
+        return missing("there is no python3 with psycopg, and pip could not install it");
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lake/postgres/client.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(served.address().port().to_string());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&output.stdout).ends_with("all asserted"), "{}", text(&output.stdout));
+}
