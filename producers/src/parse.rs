@@ -17,7 +17,7 @@ pub use row::RowFault;
 
 use crate::feeds::Source;
 use crate::observation::Observation;
-use crate::request::{PAGE_ROWS, Request};
+use crate::request::{PAGE_ROWS, PAGES_MAX, Request};
 
 /// What could be read of one page, and what was wrong with the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,9 @@ pub struct Answer {
 pub fn parse(source: &Source, request: &Request, bytes: &[u8], received_at: DateTime<Utc>) -> Result<Answer, ParseError> {
     let tree = markup::read(bytes)?;
     let envelope = envelope::open(&tree)?;
+    if envelope.total > PAGES_MAX * PAGE_ROWS {
+        return Err(ParseError::TooManyRows { total: envelope.total });
+    }
     let mut observations = Vec::new();
     let mut fault = None;
     for (row, number) in envelope.rows.iter().zip(1..) {

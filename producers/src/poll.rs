@@ -25,7 +25,7 @@ use crate::observation::{Observation, Value};
 use crate::parse::{Answer, ParseError, parse};
 use crate::publish::{DeadLetter, Publisher};
 use crate::record::record;
-use crate::request::{PAGE_ROWS, Request, request};
+use crate::request::{PAGE_ROWS, PAGES_MAX, Request, request};
 use crate::status::FeedStatus;
 use alert::Alerts;
 
@@ -42,8 +42,6 @@ const UNANSWERED_PAUSE: TimeDelta = TimeDelta::minutes(5);
 const PLACES_PAUSE: TimeDelta = TimeDelta::minutes(1);
 /// So many looks are no reason for an alert: at a first start the list is being asked for.
 const LOOKS_IN_VAIN_MAX: u32 = 3;
-/// Pages of one answer: 50 times as many rows as any of these services has.
-const PAGES_MAX: usize = 50;
 
 /// The places that one feed lists and others are asked by, sorted.
 pub(crate) type PlacesSender = Arc<watch::Sender<Arc<[Arc<str>]>>>;

@@ -91,9 +91,9 @@ impl Publisher {
     pub async fn publish(&self, feed: &Feed, records: &[Record]) -> Result<(), Unacknowledged> {
         let topic = feed.topic();
         let message = |record| message(topic, record);
-        let sent = self.acknowledged(topic, records.iter().collect(), message).await;
+        self.acknowledged(topic, records.iter().collect(), message).await?;
         metrics::counter!("hangang_publish_records_total", "feed" => feed.name).increment(records.len() as u64);
-        sent
+        Ok(())
     }
 
     /// Keeps an answer in the feed's dead letters, with the reason in its headers; it has no source offset.

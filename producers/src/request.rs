@@ -10,6 +10,8 @@ use crate::secret::Secret;
 
 /// Rows a page. Seoul answers no more than 1000 at once (ERROR-336); fewer lose lanes.
 pub(crate) const PAGE_ROWS: usize = 1000;
+/// Pages of one answer: 50 times as many rows as any of these services has.
+pub(crate) const PAGES_MAX: usize = 50;
 
 /// One page of an answer, asked for. `Display` shows its path, the key hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]

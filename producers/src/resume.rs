@@ -10,9 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::known::Known;
 use crate::observation::Observation;
 
-/// How long, in real time, a process may have been at work on asks when it ended: those due within it before the newest
-/// row are made again. Two minutes of retries, at the city's speed, but at least one full round of asks.
-const IN_FLIGHT_SECONDS: f64 = 120.0;
+/// How long, in real time, a process may have been at work on an ask when it ended: those due within it before the newest
+/// row are made again. One request with all its attempts takes 44 s; at least one full round of asks is covered.
+const IN_FLIGHT_SECONDS: f64 = 60.0;
 const IN_FLIGHT_HOURS_MIN: i64 = 1;
 
 /// What the lake holds, as far as asking goes on from it. The default knows nothing.
@@ -115,8 +115,8 @@ mod tests {
         assert_eq!(up_to(resume(100, None), Some(600.0)), at(100));
         assert_eq!(up_to(resume(100, Some(100)), Some(1.0)), at(99));
         assert_eq!(up_to(resume(100, Some(100)), None), at(99));
-        // Two minutes at speed 600 are 20 hours.
-        assert_eq!(up_to(resume(100, Some(100)), Some(600.0)), at(80));
+        // A minute at speed 600 is ten hours.
+        assert_eq!(up_to(resume(100, Some(100)), Some(600.0)), at(90));
         // Never more than one schedule of re-reads.
         assert_eq!(up_to(resume(100, Some(100)), Some(1e6)), at(100) - FEED.settled_after());
         // Polled long ago, imported since.

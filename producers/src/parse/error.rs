@@ -26,6 +26,8 @@ pub enum ParseError {
     RowCount { expected: usize, found: usize },
     #[error("the answer has no list_total_count that is a number; found {found}")]
     NoTotal { found: String },
+    #[error("the answer's list_total_count promises {total} rows, more than any of these services has; it is not believed")]
+    TooManyRows { total: usize },
     #[error("row {row} {fault}")]
     Row { row: usize, fault: RowFault },
 }
@@ -44,9 +46,8 @@ impl ParseError {
                 Remedy::Again
             }
             ParseError::Malformed { .. } | ParseError::Unrecognised { .. } => Remedy::Again,
-            ParseError::Encoding { .. } | ParseError::NoResult { .. } | ParseError::NoTotal { .. } | ParseError::Row { .. } => {
-                Remedy::Leave
-            }
+            ParseError::Encoding { .. } | ParseError::NoResult { .. } | ParseError::NoTotal { .. } => Remedy::Leave,
+            ParseError::TooManyRows { .. } | ParseError::Row { .. } => Remedy::Leave,
         }
     }
 
@@ -63,6 +64,7 @@ impl ParseError {
             ParseError::Refused { .. } => "refused",
             ParseError::RowCount { .. } => "row-count",
             ParseError::NoTotal { .. } => "no-total",
+            ParseError::TooManyRows { .. } => "too-many-rows",
             ParseError::Row { fault: RowFault::Missing { .. }, .. } => "missing-field",
             ParseError::Row { fault: RowFault::Wrong { .. }, .. } => "wrong-value",
         }

@@ -163,6 +163,20 @@ fn every_cut_of_an_answer_is_refused_and_none_panics() {
 }
 
 #[test]
+fn no_changed_byte_makes_the_reader_panic() {
+    let ask = Ask::now(&traffic_volume::SOURCE, Some("B-07"), received_at());
+    for at in 0..TWO_LANES.len() {
+        for byte in [0, b'<', b'>', b'&', b'"', b'9', b'{', 0xc1, 0xff] {
+            let mut bytes = TWO_LANES.as_bytes().to_vec();
+            bytes[at] = byte;
+            if let Ok(answer) = parse(&traffic_volume::SOURCE, &request(&ask, 1), &bytes, received_at()) {
+                assert!(answer.observations.len() <= 2);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_renamed_field_is_named_with_what_was_found() {
     insta::assert_snapshot!(volume(TWO_LANES.replace("vol>", "trfc_vol>")), @r#"[missing-field, Leave] row 1 has no field "vol"; found "spot_num", "ymd", "hh", "io_type", "lane_num", "trfc_vol"; the upstream may have renamed it"#);
 }
@@ -221,6 +235,7 @@ fn what_is_neither_xml_nor_json_is_shown() {
 fn an_answer_without_a_result_or_a_count_shows_what_it_has() {
     insta::assert_snapshot!(volume(TWO_LANES.replace("RESULT>", "OUTCOME>")), @r#"[no-result, Leave] the answer has no RESULT; found "VolInfo/list_total_count", "VolInfo/OUTCOME", "VolInfo/row"; the upstream may have changed its envelope"#);
     insta::assert_snapshot!(volume(TWO_LANES.replace("list_total_count", "count")), @r#"[no-total, Leave] the answer has no list_total_count that is a number; found "VolInfo/count", "VolInfo/RESULT", "VolInfo/row""#);
+    insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>50001<")), @"[too-many-rows, Leave] the answer's list_total_count promises 50001 rows, more than any of these services has; it is not believed");
     insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>many<")), @r#"[no-total, Leave] the answer has no list_total_count that is a number; found "many""#);
 }
 

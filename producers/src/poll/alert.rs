@@ -70,6 +70,6 @@ fn severity(fault: &Fault) -> u8 {
 fn outlook(fault: &Fault) -> &'static str {
     match fault.remedy() {
         Remedy::Again | Remedy::Later => "they are made again",
-        Remedy::Leave | Remedy::Stop => "making them again brings the same",
+        Remedy::Leave | Remedy::Stop => "left to their next scheduled time",
     }
 }

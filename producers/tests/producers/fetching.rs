@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use clock::Clock;
-use producers::{Ask, FetchError, Fetcher, Remedy, Secret, Source, request};
+use producers::{Ask, FetchError, Fetcher, Remedy, Secret, Source, parse, record, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::upstream::{Upstream, spots};
+use crate::upstream::{Upstream, spots, volumes};
 
 async fn fetch(url: &str) -> Result<String, FetchError> {
     let (clock, _stepper) = Clock::stepped(None, "2022-10-01T00:00:00Z".parse().unwrap()).unwrap();
@@ -96,4 +96,24 @@ async fn an_address_that_is_none_is_refused_at_once() {
     for address in ["openapi.seoul.go.kr:8088", "ftp://host/", "http://", ""] {
         assert!(Fetcher::new(address, Secret::new("k"), Clock::real()).is_err(), "{address}");
     }
+}
+
+/// As `hangang walk traffic_volume A-01/1/2` does.
+#[tokio::test]
+async fn each_step_can_be_taken_and_looked_at_by_itself() {
+    let upstream = Upstream::start(|segments| volumes(segments, &[(1, 1, 40), (1, 2, 50)])).await;
+    let (clock, _stepper) = Clock::stepped(None, "2022-10-01T04:30:00Z".parse().unwrap()).unwrap();
+    let source = Source::by_name("traffic_volume").unwrap();
+    let ask = Ask::now(source, source.place("A-01/1/2"), clock.now());
+    let request = request(&ask, 1);
+    let fetcher = Fetcher::new(&upstream.url, Secret::new("sample"), clock.clone()).unwrap();
+    let response = fetcher.fetch(&request).await.unwrap();
+    let answer = parse(source, &request, &response.bytes, response.received_at).unwrap();
+    let row = answer.observations.iter().find(|row| row.series() == "A-01/1/2").unwrap();
+    let record = record(row, response.received_at);
+    insta::assert_snapshot!(format!("{request}\n{} of {} bytes\n{} {}", answer.observations.len(), response.bytes.len(), record.key, record.payload), @r#"
+    /{key}/xml/VolInfo/1/1000/A-01/20221001/12/
+    2 of 362 bytes
+    A-01/1/2 {"spot":"A-01","direction":1,"lane":2,"observed_at":"2022-10-01T03:00:00Z","volume":50,"received_at":"2022-10-01T04:30:00Z"}
+    "#);
 }

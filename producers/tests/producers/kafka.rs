@@ -48,36 +48,34 @@ pub fn read(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Stored> {
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10")
         .create()
         .unwrap();
-    let mut stored = Vec::new();
+    let watermarks = |partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    let mut expected = 0;
     for partition in 0..partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).unwrap();
-        if low == high {
-            continue;
-        }
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-        consumer.assign(&assignment).unwrap();
-        loop {
-            let message = consumer.poll(Duration::from_secs(10)).expect("a record below the high watermark").unwrap();
-            let headers = message.headers().map(|headers| {
-                headers
-                    .iter()
-                    .map(|header| (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap()).into_owned()))
-                    .collect()
-            });
-            stored.push(Stored {
-                key: message.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default(),
-                payload: message.payload().unwrap_or_default().to_vec(),
-                timestamp_ms: message.timestamp().to_millis().unwrap(),
-                partition,
-                headers: headers.unwrap_or_default(),
-            });
-            if message.offset() + 1 == high {
-                break;
-            }
-        }
+        let (low, high) = watermarks(partition);
+        expected += usize::try_from(high - low).unwrap();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
     }
+    consumer.assign(&assignment).unwrap();
+    let mut stored = Vec::new();
+    while stored.len() < expected {
+        let message = consumer.poll(Duration::from_secs(10)).expect("a record below the high watermark").unwrap();
+        let headers = message.headers().map(|headers| {
+            let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap()).into_owned();
+            headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+        });
+        stored.push(Stored {
+            key: message.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            timestamp_ms: message.timestamp().to_millis().unwrap(),
+            partition: message.partition(),
+            headers: headers.unwrap_or_default(),
+        });
+    }
+    // Within a partition records come in the order of offsets, and a stable sort keeps it.
+    stored.sort_by_key(|record| record.partition);
     stored
 }

@@ -350,7 +350,7 @@ async fn an_unreadable_answer_is_kept_whole_with_its_reason() {
         ),
     ]
     "#);
-    insta::assert_snapshot!(status(&statuses, VOLUME).alert.as_deref().unwrap_or("none"), @r#"1 of 15 asks got no good answer (making them again brings the same): row 1 has no field "vol"; found "spot_num", "ymd", "hh", "io_type", "lane_num", "cnt"; the upstream may have renamed it"#);
+    insta::assert_snapshot!(status(&statuses, VOLUME).alert.as_deref().unwrap_or("none"), @r#"1 of 15 asks got no good answer (left to their next scheduled time): row 1 has no field "vol"; found "spot_num", "ymd", "hh", "io_type", "lane_num", "cnt"; the upstream may have renamed it"#);
     assert!(city.published().keys().any(|(series, _)| series == "A-02/1/1"), "the others go on");
 }
 
