@@ -1,1 +1,54 @@
+//! Steps 5 to 8 of a record's life: from a Kafka topic to visible rollup rows, exactly once; and bulk history without Kafka.
+//!
+//! consume → check → (dead letters) → land → roll up, in the order of the modules below. The lake is the checkpoint: a
+//! commit of `observed.<feed>` carries the offsets that its rows come from, a rollup's commit the version of `observed`
+//! that it has seen. Nothing is remembered anywhere else, so this can be killed between any two steps.
 
+mod consume;
+
+pub mod check;
+mod dead_letters;
+pub mod land;
+pub mod roll_up;
+
+mod quarantine;
+
+mod config;
+mod judge;
+mod marks;
+mod processor;
+mod resolve;
+pub mod resume;
+mod status;
+mod topics;
+mod work;
+
+mod import;
+
+pub use config::ProcessorConfig;
+pub use import::{ImportError, ImportOptions, ImportReport, Progress, import};
+pub use marks::Place;
+pub use processor::{Processor, Unsettled};
+pub use resolve::{Resolved, accept_loss, new_generation};
+pub use resume::{Loss, Stopped};
+pub use status::{Spent, Status};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever runs these may do it on any thread of a runtime.
+    #[allow(dead_code)]
+    fn what_is_awaited_can_be_spawned(
+        processor: &'static Processor,
+        lake: &'static lake::Lake,
+        config: &'static ProcessorConfig,
+    ) {
+        fn spawned(_: impl Send) {}
+        let options = ImportOptions { received_until: None, now: chrono::Utc::now() };
+        spawned(processor.settled());
+        spawned(import(lake, &[], options, &|_, _| {}));
+        spawned(new_generation(lake, config, ""));
+        spawned(accept_loss(lake, config, ""));
+    }
+}
