@@ -113,7 +113,10 @@ async fn dispatch(node: &Arc<Node>, caller: &Caller, header: &Header, body: Byte
             let (request, node) = (decode(header, body)?, node.clone());
             reply(header, blocking(move || list_offsets::list(&node, request, version)).await?)
         }
-        ApiKey::OffsetForLeaderEpoch => reply(header, list_offsets::epoch_ends(node, decode(header, body)?)),
+        ApiKey::OffsetForLeaderEpoch => {
+            let (request, node) = (decode(header, body)?, node.clone());
+            reply(header, blocking(move || list_offsets::epoch_ends(&node, request)).await?)
+        }
         ApiKey::FindCoordinator => reply(header, coordinator::find(caller, decode(header, body)?, version)),
         ApiKey::JoinGroup => {
             let request = decode(header, body)?;
@@ -122,13 +125,22 @@ async fn dispatch(node: &Arc<Node>, caller: &Caller, header: &Header, body: Byte
         ApiKey::SyncGroup => reply(header, coordinator::sync(node, decode(header, body)?).await),
         ApiKey::Heartbeat => reply(header, coordinator::heartbeat(node, decode(header, body)?)),
         ApiKey::LeaveGroup => reply(header, coordinator::leave(node, decode(header, body)?, version)),
-        ApiKey::DescribeGroups => reply(header, coordinator::describe(node, decode(header, body)?)),
-        ApiKey::ListGroups => reply(header, coordinator::list(node, decode(header, body)?)),
+        ApiKey::DescribeGroups => {
+            let (request, node) = (decode(header, body)?, node.clone());
+            reply(header, blocking(move || coordinator::describe(&node, request)).await?)
+        }
+        ApiKey::ListGroups => {
+            let (request, node) = (decode(header, body)?, node.clone());
+            reply(header, blocking(move || coordinator::list(&node, request)).await?)
+        }
         ApiKey::OffsetCommit => {
             let (request, node) = (decode(header, body)?, node.clone());
             reply(header, blocking(move || commits::commit(&node, request)).await?)
         }
-        ApiKey::OffsetFetch => reply(header, commits::fetch(node, decode(header, body)?, version)),
+        ApiKey::OffsetFetch => {
+            let (request, node) = (decode(header, body)?, node.clone());
+            reply(header, blocking(move || commits::fetch(&node, request, version)).await?)
+        }
         other => Err(Refused::Unknown { key: other as i16, version }),
     }
 }
@@ -177,7 +189,8 @@ fn encode<R: Encodable + HeaderVersion>(response: &R, version: i16, correlation_
     Ok(Answer { bytes: bytes.freeze(), _memory: None })
 }
 
-/// Runs what touches the disk off the async threads.
+/// Runs what touches the disk, or waits for a lock under which the disk is touched, off the async threads: a slow disk
+/// must not hold up whatever else runs in the process.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
 }

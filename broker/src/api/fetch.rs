@@ -31,7 +31,6 @@ struct Wanted {
     partitions: Vec<WantedPartition>,
 }
 
-#[derive(Clone)]
 struct WantedPartition {
     index: i32,
     offset: i64,
@@ -49,14 +48,14 @@ pub(super) async fn fetch(
         let error = ResponseError::FetchSessionIdNotFound;
         return Ok((FetchResponse::default().with_error_code(error.code()), None));
     }
-    let wanted: Vec<Wanted> = request.topics.iter().map(|topic| find(node, topic, version)).collect();
+    let wanted: Arc<[Wanted]> = request.topics.iter().map(|topic| find(node, topic, version)).collect();
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
-    let available = wait(node, &wanted, &request, bytes_max).await;
+    let available = wait(node, &wanted, &request, bytes_max).await?;
     // A first batch may be greater than what was asked for; it counts as the most that it can be.
     let memory = available.clamp(1, bytes_max.max(crate::BATCH_BYTES_MAX)) as u32;
     let memory =
         node.fetch_bytes.clone().acquire_many_owned(memory).await.map_err(|error| Refused::Internal(error.to_string()))?;
-    let responses = blocking(move || read(wanted, bytes_max, version)).await?;
+    let responses = blocking(move || read(&wanted, bytes_max, version)).await?;
     Ok((FetchResponse::default().with_responses(responses), Some(memory)))
 }
 
@@ -80,38 +79,43 @@ fn find(node: &Node, asked: &FetchTopic, version: i16) -> Wanted {
 }
 
 /// Waits until there are `min_bytes`, something to tell, or the client's patience ends. Returns the bytes that are there.
-async fn wait(node: &Node, wanted: &[Wanted], request: &FetchRequest, bytes_max: usize) -> usize {
+async fn wait(node: &Node, wanted: &Arc<[Wanted]>, request: &FetchRequest, bytes_max: usize) -> Result<usize, Refused> {
     let until = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX);
-    let enough = usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max);
+    let enough = usize::try_from(request.min_bytes).unwrap_or(0).clamp(1, bytes_max.max(1));
     let waiter = Arc::new(Notify::new());
     loop {
-        let partitions = wanted.iter().flat_map(|topic| &topic.partitions);
         // First the waiting, then the look: what comes in between is not missed.
-        partitions.clone().filter_map(|partition| partition.found.as_ref().ok()).for_each(|partition| partition.notify(&waiter));
-        let mut available = 0;
-        let mut has_news = request.topics.is_empty();
-        for partition in partitions {
-            let bytes = partition.found.as_ref().map(|found| found.bytes_from(partition.offset));
-            match bytes {
-                Ok(Ok(bytes)) => available += partition.bytes_max.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
-                _ => has_news = true,
-            }
-        }
-        if has_news || available >= enough.max(1) || Instant::now() >= until {
-            return available;
+        let found = wanted.iter().flat_map(|topic| &topic.partitions).filter_map(|partition| partition.found.as_ref().ok());
+        found.for_each(|partition| partition.notify(&waiter));
+        let looked_at = wanted.clone();
+        let (available, has_news) = blocking(move || look(&looked_at)).await?;
+        if has_news || available >= enough || Instant::now() >= until {
+            return Ok(available);
         }
         tokio::select! {
             () = waiter.notified() => {}
             () = tokio::time::sleep_until(until) => {}
-            () = node.stop.cancelled() => return available,
+            () = node.stop.cancelled() => return Ok(available),
         }
     }
 }
 
-fn read(wanted: Vec<Wanted>, bytes_max: usize, version: i16) -> Vec<FetchableTopicResponse> {
+/// The bytes that are there, and whether there is something to tell at once.
+fn look(wanted: &[Wanted]) -> (usize, bool) {
+    let (mut available, mut has_news) = (0, wanted.is_empty());
+    for partition in wanted.iter().flat_map(|topic| &topic.partitions) {
+        match partition.found.as_ref().map(|found| found.bytes_from(partition.offset)) {
+            Ok(Ok(bytes)) => available += partition.bytes_max.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            _ => has_news = true,
+        }
+    }
+    (available, has_news)
+}
+
+fn read(wanted: &[Wanted], bytes_max: usize, version: i16) -> Vec<FetchableTopicResponse> {
     let mut left = bytes_max;
     let mut has_read = false;
-    let topics = wanted.into_iter().map(|topic| {
+    let topics = wanted.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
             let (records, extent, error) = match read_partition(wanted, left, !has_read) {
                 Ok((records, extent)) => (records, extent, 0),
@@ -130,7 +134,7 @@ fn read(wanted: Vec<Wanted>, bytes_max: usize, version: i16) -> Vec<FetchableTop
                 .with_records(Some(records))
         });
         let response = FetchableTopicResponse::default().with_partitions(partitions.collect());
-        if version >= 13 { response.with_topic_id(topic.id) } else { response.with_topic(topic.name) }
+        if version >= 13 { response.with_topic_id(topic.id) } else { response.with_topic(topic.name.clone()) }
     });
     topics.collect()
 }

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Buf, BufMut};
 
@@ -47,7 +47,7 @@ pub(crate) struct Offsets(Mutex<Journal>);
 
 struct Journal {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     size: u64,
     /// Bytes that the journal would have if it were written anew.
     live_bytes: u64,
@@ -69,7 +69,14 @@ impl Offsets {
             tracing::warn!(path = %path.display(), bytes_cut, "cut a torn tail off what consumer groups have committed");
         }
         let live_bytes = committed.iter().map(|(place, committed)| encode(place, committed).len() as u64).sum();
-        Ok(Offsets(Mutex::new(Journal { path, file, size: valid as u64, live_bytes, committed, is_synced: true })))
+        Ok(Offsets(Mutex::new(Journal {
+            path,
+            file: Arc::new(file),
+            size: valid as u64,
+            live_bytes,
+            committed,
+            is_synced: true,
+        })))
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -122,13 +129,17 @@ impl Offsets {
         Ok(())
     }
 
+    /// Makes what was committed outlive a power cut.
     pub fn sync(&self) -> io::Result<()> {
-        let mut journal = self.journal();
-        if !journal.is_synced {
-            journal.file.sync_data()?;
-            journal.is_synced = true;
-        }
-        Ok(())
+        let file = {
+            let mut journal = self.journal();
+            if std::mem::replace(&mut journal.is_synced, true) {
+                return Ok(());
+            }
+            journal.file.clone()
+        };
+        // Outside the lock: others commit meanwhile.
+        file.sync_data().inspect_err(|_| self.journal().is_synced = false)
     }
 }
 
@@ -151,7 +162,7 @@ impl Journal {
     fn rewrite(&mut self) -> io::Result<()> {
         let bytes: Vec<u8> = self.committed.iter().flat_map(|(place, committed)| encode(place, committed)).collect();
         write_whole(&self.path, &bytes)?;
-        self.file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        self.file = Arc::new(OpenOptions::new().read(true).write(true).open(&self.path)?);
         self.size = bytes.len() as u64;
         self.live_bytes = self.size;
         Ok(())

@@ -92,7 +92,8 @@ impl Log {
         sync_folder(folder).map_err(BrokerError::storage("sync", folder))?;
 
         let first = sealed.first().map_or(active.base_offset, |segment| segment.base_offset);
-        let start_offset = read_start(folder)?.unwrap_or(first).max(first);
+        // A power cut may have taken records that were deleted before they were synced.
+        let start_offset = read_start(folder)?.unwrap_or(first).clamp(first, active.next_offset);
         Ok(Log {
             folder: folder.to_owned(),
             segment_bytes,
@@ -455,5 +456,22 @@ mod tests {
         assert_eq!(log.extent(), Extent { start: 55, end: 100 });
         assert_eq!(log.locate(54).unwrap_err(), ReadError::OutOfRange);
         assert_eq!(contents(&log)[0].0, 55);
+    }
+
+    #[test]
+    fn a_log_that_lost_deleted_records_begins_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path(), SEGMENT_BYTES).unwrap();
+        for number in 0..4 {
+            append(&mut log, Sample::of(&[number]));
+        }
+        log.delete_before(4).unwrap();
+        let file = log.file.clone();
+        file.set_len(log.active.size / 2).unwrap();
+        drop(log);
+        let mut log = Log::open(folder.path(), SEGMENT_BYTES).unwrap();
+        assert_eq!(log.extent(), Extent { start: 2, end: 2 });
+        append(&mut log, Sample::of(&[9]));
+        assert_eq!(contents(&log), [(2, 9)]);
     }
 }

@@ -130,7 +130,8 @@ async fn a_group_goes_on_after_the_broker_was_killed() {
     producer.send(FutureRecord::<(), str>::to("t").payload("after"), PATIENCE).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let seen = tokio::task::spawn_blocking(move || polled.stop()).await.unwrap();
-    assert_eq!(seen, ["after"]);
+    // Twice where it had read it, but not committed, when it learnt that it has to join again.
+    assert!(!seen.is_empty() && seen.iter().all(|text| text == "after"), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +140,7 @@ async fn groups_are_listed_with_their_members() {
     let broker = start(data.path()).await;
     create_topic(broker.addr(), "t", 1).await;
     let addr = broker.addr();
-    let (listed, left) = tokio::task::spawn_blocking(move || {
+    let listed = tokio::task::spawn_blocking(move || {
         let polled = Polled::start(addr);
         wait_until("it has the partition", || polled.partitions().len() == 1);
         let asking: BaseConsumer = client(addr).create().unwrap();
@@ -150,12 +151,12 @@ async fn groups_are_listed_with_their_members() {
         };
         let listed = list(&asking);
         polled.stop();
-        wait_until("it has left", || list(&asking) != listed);
-        (listed, list(&asking))
+        // It had nothing to commit, so nothing is left of it.
+        wait_until("it has left", || list(&asking).is_empty());
+        listed
     })
     .await
     .unwrap();
     assert_eq!(listed, ["g Stable 1"]);
-    assert!(left.is_empty(), "it had nothing to commit, so nothing is left of it: {left:?}");
     broker.stop().await;
 }

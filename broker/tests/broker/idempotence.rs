@@ -1,14 +1,13 @@
 //! What an idempotent producer sends twice is kept once.
 
-use futures::future::join_all;
-use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::records::Compression;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use futures::future::join_all;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::InitProducerIdRequest;
+use kafka_protocol::records::Compression;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::support::*;
 

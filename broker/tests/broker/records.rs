@@ -1,8 +1,14 @@
 //! Records come out as they went in.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::{FetchRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::Compression;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -126,4 +132,46 @@ async fn records_of_many_segments_are_read_on_and_from_anywhere() {
     let offsets = move || read_all(addr, "t", 0).into_iter().map(|seen| seen.offset).collect::<Vec<_>>();
     assert_eq!(tokio::task::spawn_blocking(offsets).await.unwrap(), (0..2000).collect::<Vec<_>>());
     broker.stop().await;
+}
+
+/// Fetches from the beginning of `t/0` with these bounds: records' bytes, error code, and how long it took.
+fn fetch(addr: SocketAddr, session: i32, (min_bytes, max_bytes, max_wait_ms): (i32, i32, i32)) -> (usize, i16, Duration) {
+    let partition = FetchPartition::default().with_partition_max_bytes(max_bytes);
+    let topic = FetchTopic::default().with_topic(TopicName(StrBytes::from_static_str("t"))).with_partitions(vec![partition]);
+    let request = FetchRequest::default()
+        .with_min_bytes(min_bytes)
+        .with_max_bytes(max_bytes)
+        .with_max_wait_ms(max_wait_ms)
+        .with_session_id(session)
+        .with_topics(vec![topic]);
+    let began = Instant::now();
+    let answer = ask(addr, 12, &request);
+    let bytes = answer
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|partition| partition.records.as_ref().unwrap().len())
+        .sum();
+    (bytes, answer.error_code, began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_keeps_to_its_bounds() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    create_topic(process.addr, "t", 1).await;
+    let one = batch(&[1; 100], (-1, -1, -1), Compression::None);
+    for _ in 0..10 {
+        assert_eq!(produce(process.addr, one.clone()).0, 0);
+    }
+    let length = one.len();
+    let wait = Duration::from_millis(700);
+    let (bytes, _, took) = fetch(process.addr, 0, (1, 1 << 20, 700));
+    assert!(bytes == 10 * length && took < wait, "what is there comes at once: {bytes} in {took:?}");
+    let (bytes, _, took) = fetch(process.addr, 0, (1 << 20, 1 << 20, 700));
+    assert!(bytes == 10 * length && took >= wait, "less than enough comes when patience ends: {bytes} in {took:?}");
+    let most = (3 * length + length / 2) as i32;
+    assert_eq!(fetch(process.addr, 0, (1, most, 700)).0, 3 * length, "whole batches, no more than asked for");
+    assert_eq!(fetch(process.addr, 0, (1, 1, 700)).0, length, "but at least one");
+    assert_eq!(fetch(process.addr, 5, (1, 1, 700)).1, ResponseError::FetchSessionIdNotFound.code());
 }
