@@ -11,6 +11,7 @@ mod log;
 mod maintain;
 mod ops;
 mod place;
+pub mod postgres;
 mod provider;
 mod rollup;
 mod session;

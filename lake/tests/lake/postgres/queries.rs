@@ -157,7 +157,7 @@ async fn rows_come_while_the_query_still_runs() {
     // All of it would be 8 GB of numbers and take minutes.
     let rows = client.query_raw("SELECT value FROM generate_series(1, 1000000000)", Vec::<i64>::new()).await.unwrap();
     let begun = Instant::now();
-    let first: Vec<i64> = futures::StreamExt::take(rows, 3).map_ok(|row| row.get(0)).try_collect().await.unwrap();
+    let first: Vec<i64> = futures::StreamExt::take(rows, 3).map_ok(|row| row.get::<_, i64>(0)).try_collect().await.unwrap();
     assert_eq!(first, [1, 2, 3]);
     assert!(begun.elapsed() < Duration::from_secs(20), "the first rows took {:?}", begun.elapsed());
     client.cancel_token().cancel_query(NoTls).await.unwrap();
