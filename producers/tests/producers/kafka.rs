@@ -1,25 +1,62 @@
-//! librdkafka's own cluster in memory, and a fresh reader of all that a topic holds.
+//! The embedded broker with every feed's topics, and a fresh reader of all that a topic holds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use broker::{Broker, BrokerConfig};
 use rdkafka::Message;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers;
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tempfile::TempDir;
 
-pub type Cluster = MockCluster<'static, DefaultProducerContext>;
+/// A broker in a folder of its own, which goes when this goes.
+pub struct Kafka {
+    broker: Option<Broker>,
+    addr: SocketAddr,
+    data: TempDir,
+}
 
-/// A cluster with the topics of every feed and their dead letters.
-pub fn cluster() -> Cluster {
-    let cluster = MockCluster::new(1).unwrap();
-    for feed in catalog::FEEDS {
-        cluster.create_topic(feed.topic(), feed.partitions, 1).unwrap();
-        cluster.create_topic(&feed.dead_letter_topic(), 1, 1).unwrap();
+impl Kafka {
+    /// With the topics of every feed and their dead letters.
+    pub async fn start() -> Kafka {
+        let data = tempfile::tempdir().unwrap();
+        let broker = Broker::start(BrokerConfig::new(data.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
+        let kafka = Kafka { addr: broker.addr(), broker: Some(broker), data };
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+        for feed in catalog::FEEDS {
+            for (topic, partitions) in [(feed.topic().to_owned(), feed.partitions), (feed.dead_letter_topic(), 1)] {
+                let topic = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1))
+                    .set("message.timestamp.after.max.ms", "9223372036854775807");
+                admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+            }
+        }
+        kafka
     }
-    cluster
+
+    pub fn bootstrap(&self) -> String {
+        self.addr.to_string()
+    }
+
+    pub async fn stop(&mut self) {
+        self.broker.take().expect("it runs").stop().await;
+    }
+
+    /// Where it was, with what it had.
+    pub async fn start_again(&mut self) {
+        self.broker = Some(Broker::start(BrokerConfig::new(self.data.path(), self.addr)).await.unwrap());
+    }
+
+    /// Everything below the high watermarks of a topic, partition by partition in the order of offsets.
+    pub async fn read(&self, topic: &str) -> Vec<Stored> {
+        let (bootstrap, topic) = (self.bootstrap(), topic.to_owned());
+        let partitions = catalog::Feed::by_name(&topic).map_or(1, |feed| feed.partitions);
+        tokio::task::spawn_blocking(move || read(&bootstrap, &topic, partitions)).await.unwrap()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +79,6 @@ impl Stored {
     }
 }
 
-/// Everything below the high watermarks of a topic, partition by partition in the order of offsets.
 pub fn read(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Stored> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)

@@ -11,7 +11,7 @@ use clock::{Clock, Stepper};
 use producers::{FeedResume, FeedStatus, Observation, Producers, ProducersConfig, Resume, Secret};
 use tokio_util::sync::CancellationToken;
 
-use crate::kafka::{self, Cluster, Stored};
+use crate::kafka::{Kafka, Stored};
 use crate::upstream::{Reply, Upstream, error, spots, volumes};
 
 const SPOTS: &[&str] = &["A-01", "A-02", "C-01"];
@@ -49,7 +49,7 @@ fn city(segments: &[&str], now: DateTime<Utc>) -> Reply {
 }
 
 struct City {
-    cluster: Cluster,
+    kafka: Kafka,
     upstream: Upstream,
     clock: Clock,
     stepper: Stepper,
@@ -60,14 +60,14 @@ impl City {
         let (clock, stepper) = Clock::stepped(None, start).unwrap();
         let city_clock = clock.clone();
         let upstream = Upstream::start(move |segments| answerer(segments, city_clock.now())).await;
-        City { cluster: kafka::cluster(), upstream, clock, stepper }
+        City { kafka: Kafka::start().await, upstream, clock, stepper }
     }
 
     fn producers(&self, resume: Resume) -> Producers {
         let config = ProducersConfig {
             base_url: self.upstream.url.clone(),
             key: Secret::new("0123456789abcdef0123456789abcd"),
-            bootstrap: self.cluster.bootstrap_servers(),
+            bootstrap: self.kafka.bootstrap(),
             feeds: catalog::FEEDS.to_vec(),
         };
         Producers::start(config, self.clock.clone(), resume, CancellationToken::new()).unwrap()
@@ -77,16 +77,15 @@ impl City {
         while self.stepper.step(time, async || ()).await.unwrap() {}
     }
 
-    fn topic(&self, name: &str) -> Vec<Stored> {
-        let partitions = catalog::Feed::by_name(name).map_or(1, |feed| feed.partitions);
-        kafka::read(&self.cluster.bootstrap_servers(), name, partitions)
+    async fn topic(&self, name: &str) -> Vec<Stored> {
+        self.kafka.read(name).await
     }
 
     /// Volumes published for each (series, hour), in order, with the time after the hour's end at which each came.
-    fn published(&self) -> BTreeMap<(String, DateTime<Utc>), Vec<(i64, TimeDelta)>> {
+    async fn published(&self) -> BTreeMap<(String, DateTime<Utc>), Vec<(i64, TimeDelta)>> {
         let mut published: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut partitions = HashMap::new();
-        for record in self.topic(VOLUME) {
+        for record in self.topic(VOLUME).await {
             let json = record.json();
             assert_eq!(
                 *partitions.entry(record.key.clone()).or_insert(record.partition),
@@ -102,11 +101,11 @@ impl City {
     }
 
     /// What a lake that had landed everything would hand over.
-    fn resume(&self) -> Resume {
+    async fn resume(&self) -> Resume {
         let mut resume = Resume { feeds: HashMap::new(), spots: SPOTS.iter().map(|&spot| spot.to_owned()).collect() };
         for feed in catalog::FEEDS {
             let mut known = FeedResume::default();
-            for record in self.topic(feed.name) {
+            for record in self.topic(feed.name).await {
                 let json = record.json();
                 let received_at = json["received_at"].as_str().unwrap().parse().ok();
                 known.newest_received_at = known.newest_received_at.max(received_at);
@@ -133,7 +132,7 @@ async fn two_days_are_asked_by_their_schedule_and_only_news_is_published() {
 
     let day = |hour: &DateTime<Utc>| (at("2022-10-01T00:00")..at("2022-10-02T00:00")).contains(hour);
     let mut histories: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for ((series, _), came) in city.published().iter().filter(|((_, hour), _)| day(hour)) {
+    for ((series, _), came) in city.published().await.iter().filter(|((_, hour), _)| day(hour)) {
         let minutes = came
             .iter()
             .map(|(volume, age)| format!("{}{}", age.num_minutes(), if *volume >= 1000 { " (put right)" } else { "" }));
@@ -176,13 +175,13 @@ async fn two_days_are_asked_by_their_schedule_and_only_news_is_published() {
     assert_eq!(times.len(), 24 * SPOTS.len());
     assert!(times.values().all(|&count| count == 5), "{times:?}");
 
-    let spots = city.topic("traffic_spot");
+    let spots = city.topic("traffic_spot").await;
     assert_eq!(spots.len(), 3 * SPOTS.len(), "each day's list once");
     let volume = status(&statuses, VOLUME);
     assert_eq!((volume.failed, volume.waiting, volume.alert.as_deref()), (0, 0, None));
     assert_eq!(volume.last_poll_at, Some(at("2022-10-03T00:30")));
     assert_eq!(volume.next_ask_at, Some(at("2022-10-03T01:30")));
-    assert_eq!(volume.published as usize, city.topic(VOLUME).len());
+    assert_eq!(volume.published as usize, city.topic(VOLUME).await.len());
 }
 
 #[tokio::test]
@@ -200,26 +199,27 @@ async fn stopped_anywhere_and_resumed_is_as_never_stopped() {
         ("2022-10-01T11:45", "2022-10-01T19:10"),
         ("2022-10-02T04:00", "2022-10-02T04:00"),
     ] {
-        let producers = cut.producers(cut.resume());
+        let producers = cut.producers(cut.resume().await);
         cut.until(at(stop)).await;
         producers.stop().await;
         cut.until(at(start)).await;
     }
-    let producers = cut.producers(cut.resume());
+    let producers = cut.producers(cut.resume().await);
     cut.until(end).await;
     producers.stop().await;
 
     // Before the start both ask for some hours only, and not for the same ones.
     let since_start = |((_, hour), _): &((String, DateTime<Utc>), _)| *hour >= at("2022-10-01T00:00");
-    let last = |city: &City| {
+    let last = async |city: &City| {
         city.published()
+            .await
             .into_iter()
             .filter(since_start)
             .map(|(identity, came)| (identity, came.last().unwrap().0))
             .collect::<BTreeMap<_, _>>()
     };
-    assert_eq!(last(&cut), last(&whole));
-    let repeats = cut.published().into_values().filter(|came| came.windows(2).any(|two| two[0].0 == two[1].0)).count();
+    assert_eq!(last(&cut).await, last(&whole).await);
+    let repeats = cut.published().await.into_values().filter(|came| came.windows(2).any(|two| two[0].0 == two[1].0)).count();
     assert_eq!(repeats, 0, "what the lake had handed over is not published again");
 }
 
@@ -231,7 +231,7 @@ async fn a_kill_amid_missed_asks_leaves_no_hole() {
     producers.stop().await;
     city.until(at("2022-10-02T20:10")).await;
     // Of the missed asks, made newest first, only the newest two hours were published before the kill.
-    let mut resume = city.resume();
+    let mut resume = city.resume().await;
     let volume = resume.feeds.get_mut(VOLUME).unwrap();
     volume.newest_received_at = Some(at("2022-10-02T20:10"));
     volume.newest_polled_at = volume.newest_received_at;
@@ -242,7 +242,8 @@ async fn a_kill_amid_missed_asks_leaves_no_hole() {
     let producers = city.producers(resume);
     city.until(at("2022-10-02T20:20")).await;
     producers.stop().await;
-    let hours: Vec<_> = city.published().into_keys().filter(|(series, _)| series == "A-01/1/1").map(|(_, hour)| hour).collect();
+    let hours: Vec<_> =
+        city.published().await.into_keys().filter(|(series, _)| series == "A-01/1/1").map(|(_, hour)| hour).collect();
     let holes: Vec<_> = hours.windows(2).filter(|two| two[1] - two[0] > TimeDelta::hours(1)).collect();
     assert!(holes.is_empty(), "{holes:?}");
     assert_eq!(hours.last(), Some(&at("2022-10-02T18:00")), "19:00 cannot be had yet");
@@ -266,7 +267,7 @@ async fn asks_that_an_upstream_in_trouble_did_not_answer_are_made_late_and_none_
     insta::assert_snapshot!(status(&within, VOLUME).alert.as_deref().unwrap_or("none"), @r#"16 of 72 asks got no good answer (they are made again): the upstream refuses with ERROR-601: "말"; its database has trouble: asked again later by itself"#);
     assert!(status(&within, VOLUME).waiting >= 9 * SPOTS.len());
     assert_eq!((status(&after, VOLUME).waiting, status(&after, VOLUME).alert.as_deref()), (0, None));
-    let published = city.published();
+    let published = city.published().await;
     for spot in SPOTS {
         for hour in 0..36 {
             let hour = at("2022-10-01T00:00") + TimeDelta::hours(hour);
@@ -310,8 +311,8 @@ async fn a_passing_fault_is_tried_again_at_once_and_costs_nothing() {
     let statuses = producers.status();
     producers.stop().await;
     assert_eq!(statuses.iter().map(|status| (status.failed, status.dead_letters)).collect::<Vec<_>>(), [(0, 0), (0, 0)]);
-    assert_eq!(city.topic("traffic_spot").len(), SPOTS.len());
-    assert!(city.topic("traffic_volume.dlq").is_empty());
+    assert_eq!(city.topic("traffic_spot").await.len(), SPOTS.len());
+    assert!(city.topic("traffic_volume.dlq").await.is_empty());
 }
 
 #[tokio::test]
@@ -327,7 +328,7 @@ async fn an_unreadable_answer_is_kept_whole_with_its_reason() {
     city.until(at("2022-10-01T02:00")).await;
     let statuses = producers.status();
     producers.stop().await;
-    let letters = city.topic("traffic_volume.dlq");
+    let letters = city.topic("traffic_volume.dlq").await;
     assert_eq!(letters.len(), 1);
     assert_eq!(String::from_utf8_lossy(&letters[0].payload), body);
     insta::assert_debug_snapshot!(letters[0].headers, @r#"
@@ -351,7 +352,7 @@ async fn an_unreadable_answer_is_kept_whole_with_its_reason() {
     ]
     "#);
     insta::assert_snapshot!(status(&statuses, VOLUME).alert.as_deref().unwrap_or("none"), @r#"1 of 15 asks got no good answer (left to their next scheduled time): row 1 has no field "vol"; found "spot_num", "ymd", "hh", "io_type", "lane_num", "cnt"; the upstream may have renamed it"#);
-    assert!(city.published().keys().any(|(series, _)| series == "A-02/1/1"), "the others go on");
+    assert!(city.published().await.keys().any(|(series, _)| series == "A-02/1/1"), "the others go on");
 }
 
 #[tokio::test]
@@ -370,13 +371,11 @@ async fn a_row_that_cannot_be_read_keeps_its_answer_and_publishes_the_others() {
     let producers = city.producers(Resume::default());
     city.until(at("2022-10-01T04:00")).await;
     producers.stop().await;
-    let letters = city.topic("traffic_volume.dlq");
+    let letters = city.topic("traffic_volume.dlq").await;
     assert_eq!(letters.iter().map(|letter| letter.header("reason")).collect::<Vec<_>>(), ["wrong-value"]);
+    let published = city.published().await;
     let came = |series: &str| {
-        city.published()[&(series.to_owned(), at("2022-10-01T00:00"))]
-            .iter()
-            .map(|(_, age)| age.num_minutes())
-            .collect::<Vec<_>>()
+        published[&(series.to_owned(), at("2022-10-01T00:00"))].iter().map(|(_, age)| age.num_minutes()).collect::<Vec<_>>()
     };
     assert_eq!((came("A-01/1/1"), came("A-01/2/1")), (vec![150], vec![30]), "the spoiled row came with the re-read");
 }
@@ -398,7 +397,7 @@ async fn a_list_over_1000_rows_is_asked_page_by_page() {
     let producers = city.producers(Resume::default());
     city.until(at("2022-10-01T00:05")).await;
     producers.stop().await;
-    assert_eq!(city.topic("traffic_spot").len(), 1203);
+    assert_eq!(city.topic("traffic_spot").await.len(), 1203);
     let asked: Vec<_> = city.upstream.asked().into_iter().filter(|path| path.contains("SpotInfo")).collect();
     assert_eq!(asked, ["xml/SpotInfo/1/1000", "xml/SpotInfo/1001/2000"]);
 }
@@ -420,7 +419,8 @@ async fn without_any_list_of_spots_asking_waits_and_says_why() {
     city.until(at("2022-10-01T04:00")).await;
     assert_eq!(status(&producers.status(), VOLUME).alert, None);
     producers.stop().await;
-    let hours: Vec<_> = city.published().into_keys().filter(|(series, _)| series == "A-01/1/1").map(|(_, hour)| hour).collect();
+    let hours: Vec<_> =
+        city.published().await.into_keys().filter(|(series, _)| series == "A-01/1/1").map(|(_, hour)| hour).collect();
     assert!((0..3).all(|hour| hours.contains(&(at("2022-10-01T00:00") + TimeDelta::hours(hour)))), "{hours:?}");
 }
 

@@ -10,7 +10,7 @@ use producers::{Ask, Fetcher, Producers, ProducersConfig, Resume, Secret, Source
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::kafka;
+use crate::kafka::Kafka;
 use crate::upstream::{Upstream, error, spots};
 
 const KEY: &str = "5f4dcc3b5aa765d6 1d8327deb882cf";
@@ -76,15 +76,11 @@ async fn the_key_appears_nowhere() {
         }
     })
     .await;
-    let cluster = kafka::cluster();
+    let kafka = Kafka::start().await;
     let (clock, mut stepper) = Clock::stepped(None, start()).unwrap();
-    let producers = Producers::start(
-        config(&upstream.url, &cluster.bootstrap_servers()),
-        clock.clone(),
-        Resume::default(),
-        CancellationToken::new(),
-    )
-    .unwrap();
+    let producers =
+        Producers::start(config(&upstream.url, &kafka.bootstrap()), clock.clone(), Resume::default(), CancellationToken::new())
+            .unwrap();
     while stepper.step(start() + chrono::TimeDelta::minutes(40), async || ()).await.unwrap() {}
     let status = producers.status();
     assert!(status[1].failed > 0 && status[1].dead_letters > 0, "{status:?}");
@@ -110,8 +106,7 @@ async fn the_key_appears_nowhere() {
 
     for feed in catalog::FEEDS {
         for topic in [feed.topic().to_owned(), feed.dead_letter_topic()] {
-            let partitions = if topic == feed.topic() { feed.partitions } else { 1 };
-            for record in kafka::read(&cluster.bootstrap_servers(), &topic, partitions) {
+            for record in kafka.read(&topic).await {
                 written.push((format!("topic {topic}"), [record.payload.clone(), format!("{record:?}").into()].concat()));
             }
         }
