@@ -26,6 +26,7 @@ struct Running {
     simulator: Simulator,
     stepper: Stepper,
     now: DateTime<Utc>,
+    client: reqwest::Client,
 }
 
 impl Running {
@@ -33,7 +34,7 @@ impl Running {
         let now = now.parse().unwrap();
         let (clock, stepper) = Clock::stepped(None, now).unwrap();
         let simulator = Simulator::start(config(source), clock, CancellationToken::new()).await.unwrap();
-        Running { simulator, stepper, now }
+        Running { simulator, stepper, now, client: reqwest::Client::new() }
     }
 
     async fn synthetic(now: &str) -> Running {
@@ -48,7 +49,7 @@ impl Running {
 
     /// The body of a path, which must come with HTTP 200.
     async fn get(&self, path: &str) -> String {
-        let answer = reqwest::get(format!("{}{path}", self.simulator.url())).await.unwrap();
+        let answer = self.client.get(format!("{}{path}", self.simulator.url())).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         answer.text().await.unwrap()
     }

@@ -22,6 +22,9 @@ use calendar::Calendar;
 use demand::{Demand, Moment};
 use series::Series;
 
+/// Raised whenever a seed's city becomes another one, since a data folder belongs to one city.
+const EDITION: u32 = 1;
+
 /// Days before the start that are imported as history.
 pub const HISTORY_DAYS: i64 = 120;
 
@@ -67,7 +70,7 @@ impl SyntheticCity {
 
 impl City for SyntheticCity {
     fn identity(&self) -> String {
-        format!("synthetic city of seed {}", self.seed)
+        format!("synthetic city of seed {}, edition {EDITION}", self.seed)
     }
 
     /// The years whose holidays are known: without them a forecaster would look in vain for what moved the traffic.

@@ -40,7 +40,10 @@ async fn a_total_is_shared_by_lanes_and_published_exactly_after_the_delay() {
     assert_eq!(numbers(&body, "vol").iter().sum::<u32>(), 1479);
     assert!(city.ask("xml/VolInfo/1/1000/B-01/20221001/00/").await.contains("INFO-200"));
     let spots = city.ask("xml/SpotInfo/1/1000/").await;
-    insta::assert_snapshot!(spots.replace("<row>", "\n<row>"), @"");
+    insta::assert_snapshot!(spots.replace("<row>", "\n<row>"), @r#"
+    <?xml version="1.0" encoding="UTF-8" standalone="yes"?><SpotInfo><list_total_count>1</list_total_count><RESULT><CODE>INFO-000</CODE><MESSAGE>정상 처리되었습니다</MESSAGE></RESULT>
+    <row><spot_num>A-01</spot_num><spot_nm>가온로(사거리)</spot_nm><grs80tm_x>201850.011197</grs80tm_x><grs80tm_y>451769.581382</grs80tm_y></row></SpotInfo>
+    "#);
     assert_eq!(city.simulator.city().history_files(), [folder.path().join("traffic_volume_2022.csv")]);
 }
 
@@ -84,7 +87,19 @@ async fn what_an_archive_lacks_or_breaks_is_said_with_its_place() {
         let error = refused(config(source(folder.path())), "2022-10-01T00:00:00Z").await;
         messages.push(error.to_string().replace(&folder.path().display().to_string(), "FOLDER"));
     }
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!(messages.join("\n"), @r#"
+    no "traffic_spots.csv" in the archive folder "FOLDER"; give the folder that holds it with --archive
+    no "traffic_volume*.csv[.gz]" in the archive folder "FOLDER"; give the folder that holds it with --archive
+    "FOLDER/traffic_volume.csv" has another header than an archive's: expected "observed_at,spot_num,io_type,vol", found "observed_at,spot_num,io_type,volume"
+    damaged line 2 of "FOLDER/traffic_spots.csv": "north" is not a number of degrees; mend or remove the line, or fetch the file again
+    damaged line 5 of "FOLDER/traffic_volume.csv": vol "30001" is not a whole number of vehicles from 0 to 30000; mend or remove the line, or fetch the file again
+    damaged line 5 of "FOLDER/traffic_volume.csv": vol "-1" is not a whole number of vehicles from 0 to 30000; mend or remove the line, or fetch the file again
+    damaged line 5 of "FOLDER/traffic_volume.csv": io_type "3" is neither 1 nor 2; mend or remove the line, or fetch the file again
+    damaged line 5 of "FOLDER/traffic_volume.csv": "2022-10-01" is not a time with its offset, as 2022-01-01T00:00:00+09:00; mend or remove the line, or fetch the file again
+    damaged line 5 of "FOLDER/traffic_volume.csv": 2 cells where 4 are expected; mend or remove the line, or fetch the file again
+    "FOLDER/traffic_volume.csv" holds no row; an archive has at least an hour
+    damaged line 1 of "FOLDER/traffic_volume.csv.gz": invalid gzip header; mend or remove the line, or fetch the file again
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

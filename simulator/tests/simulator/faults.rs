@@ -42,9 +42,15 @@ async fn each_fault_shows_itself_and_goes_again() {
     let (status, part) = city.spots().await;
     assert!(status == 200 && !part.contains("</SpotInfo>") && part.len() > 1000);
     city.set(r#"{"error_500": 1}"#).await;
-    insta::assert_snapshot!(city.spots().await.1, @"");
+    insta::assert_snapshot!(city.spots().await.1, @r"
+    <RESULT><CODE>ERROR-500</CODE><MESSAGE><![CDATA[서버 오류입니다.
+    지속적으로 발생시 열린 데이터 광장으로 문의(Q&A) 바랍니다.]]></MESSAGE></RESULT>
+    ");
     city.set(r#"{"error_600": 1}"#).await;
-    insta::assert_snapshot!(city.spots().await.1, @"");
+    insta::assert_snapshot!(city.spots().await.1, @r"
+    <RESULT><CODE>ERROR-600</CODE><MESSAGE><![CDATA[데이터베이스 연결 오류입니다.
+    지속적으로 발생시 열린 데이터 광장으로 문의(Q&A) 바랍니다.]]></MESSAGE></RESULT>
+    ");
     city.set(r#"{"slow": 1, "slow_ms": 300}"#).await;
     let asked = Instant::now();
     assert_eq!(city.spots().await.1, whole);
@@ -85,7 +91,11 @@ async fn nonsense_faults_are_refused_and_change_nothing() {
         assert_eq!(status, 400);
         messages.push(message);
     }
-    insta::assert_snapshot!(messages.concat(), @"");
+    insta::assert_snapshot!(messages.concat(), @r#"
+    not a JSON object of faults: unknown field `hangs`, expected one of `seed`, `http_500`, `maintenance`, `hang`, `truncated`, `error_500`, `error_600`, `slow`, `slow_ms` at line 1 column 8
+    impossible faults: "hang" is 2, but a share lies between 0 and 1
+    not a JSON object of faults: expected value at line 1 column 1
+    "#);
     assert_eq!(city.spots().await.0, 500);
 }
 

@@ -13,7 +13,15 @@ const MORNING: &str = "2022-10-01T00:30:00Z";
 async fn volumes_are_answered_in_the_recorded_form() {
     let city = Running::synthetic("2022-10-03T00:00:00Z").await;
     let body = city.ask("xml/VolInfo/1/1000/A-02/20221001/08/").await;
-    insta::assert_snapshot!(body.replace("<row>", "\n<row>"), @"");
+    insta::assert_snapshot!(body.replace("<row>", "\n<row>"), @r#"
+    <?xml version="1.0" encoding="UTF-8" standalone="yes"?><VolInfo><list_total_count>6</list_total_count><RESULT><CODE>INFO-000</CODE><MESSAGE>정상 처리되었습니다</MESSAGE></RESULT>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>1</io_type><lane_num>1</lane_num><vol>367</vol></row>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>1</io_type><lane_num>2</lane_num><vol>454</vol></row>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>1</io_type><lane_num>3</lane_num><vol>371</vol></row>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>2</io_type><lane_num>1</lane_num><vol>370</vol></row>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>2</io_type><lane_num>2</lane_num><vol>409</vol></row>
+    <row><spot_num>A-02</spot_num><ymd>20221001</ymd><hh>08</hh><io_type>2</io_type><lane_num>3</lane_num><vol>389</vol></row></VolInfo>
+    "#);
     assert_eq!(city.ask("xml/VolInfo/1/1000/A-02/20221001/08").await, body, "without the last slash");
     assert_eq!(city.ask("xml/VolInfo/1/1000/A-02/20221001/8/").await, body, "with an unpadded hour");
 }
@@ -46,7 +54,17 @@ async fn recorded_refusals_are_the_same_to_the_byte() {
     let json = city.get("/sample/json/VolInfo/1/5/A-01/20221001/08/").await;
     let empty = city.ask("xml/VolInfo/1/1000/A-01/20231001/08/").await;
     let too_many = city.ask("xml/SpotInfo/1/1001/").await;
-    insta::assert_snapshot!([&unknown_key, &json, &empty, &too_many].map(String::as_str).join("\n\n"), @"");
+    insta::assert_snapshot!([&unknown_key, &json, &empty, &too_many].map(String::as_str).join("\n\n"), @r#"
+    <RESULT><CODE>INFO-100</CODE><MESSAGE><![CDATA[인증키가 유효하지 않습니다.
+    인증키가 없는 경우, 열린 데이터 광장 홈페이지에서 인증키를 신청하십시오.]]></MESSAGE></RESULT>
+
+    <?xml version="1.0" encoding="UTF-8" standalone="yes"?><response><RESULT><CODE>ERROR-301</CODE><MESSAGE>파일타입 값이 누락 혹은 유효하지 않습니다.</MESSAGE></RESULT></response>
+
+    <RESULT><CODE>INFO-200</CODE><MESSAGE><![CDATA[해당하는 데이터가 없습니다.]]></MESSAGE></RESULT>
+
+    <RESULT><CODE>ERROR-336</CODE><MESSAGE><![CDATA[데이터요청은 한번에 최대 1000건을 넘을 수 없습니다.
+    요청종료위치에서 요청시작위치를 뺀 값이 1000을 넘지 않도록 수정하세요.]]></MESSAGE></RESULT>
+    "#);
     let Some(folder) = shared("payloads") else { return };
     for (recording, body) in
         [("seoul_error_info100_asked_json.xml", &unknown_key), ("seoul_error301_trafficinfo_asked_json.xml", &json)]
@@ -137,7 +155,7 @@ async fn a_port_in_use_is_said_and_freed_by_a_stop() {
     let addr = city.simulator.addr();
     let second = || SimulatorConfig { listen: addr, ..config(Source::Synthetic { seed: 1 }) };
     let message = refused(second(), MORNING).await.to_string();
-    insta::assert_snapshot!(message.replace(&addr.to_string(), "127.0.0.1:8088"), @"");
+    insta::assert_snapshot!(message.replace(&addr.to_string(), "127.0.0.1:8088"), @r#"port in use: another program listens on "127.0.0.1:8088"; stop it, or choose another port (0 takes a free one)"#);
     city.simulator.stop().await;
     let (clock, _stepper) = clock::Clock::stepped(None, MORNING.parse().unwrap()).unwrap();
     Simulator::start(second(), clock, CancellationToken::new()).await.unwrap().stop().await;
@@ -146,7 +164,7 @@ async fn a_port_in_use_is_said_and_freed_by_a_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_before_the_known_years_is_refused() {
     let error = refused(config(Source::Synthetic { seed: 1 }), "2019-01-01T00:00:00Z").await;
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"city time 2019-01-01 00:00:00 UTC is before what synthetic city of seed 1, edition 1 knows, which begins at 2020-12-31 15:00:00 UTC; choose a later --start");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use chrono::TimeDelta;
 use futures::StreamExt;
-use simulator::{HISTORY_DAYS, start_default, write_history};
+use simulator::{HISTORY_DAYS, Source, open, start_default, write_history};
 
-use crate::{KEY, Running};
+use crate::{KEY, Running, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -39,4 +39,9 @@ async fn answers_and_history_lines_a_second() {
     let seconds = begun.elapsed().as_secs_f64();
     let size = path.metadata().unwrap().len();
     println!("{HISTORY_DAYS} days of history: {} lines in {seconds:.2} s, {size} bytes", written.rows);
+
+    let Some(folder) = shared("archive") else { return };
+    let begun = Instant::now();
+    let archive = open(&Source::Archive { folder }).unwrap();
+    println!("{} opened in {:.2} s", archive.identity(), begun.elapsed().as_secs_f64());
 }

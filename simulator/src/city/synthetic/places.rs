@@ -22,22 +22,22 @@ impl Class {
     /// Least and greatest level of a road, vehicles an hour and direction by day.
     pub(super) fn level(self) -> (f64, f64) {
         match self {
-            Class::Centre => (500.0, 2500.0),
-            Class::Border => (600.0, 3500.0),
-            Class::Bridge => (1200.0, 5500.0),
-            Class::Arterial => (200.0, 3500.0),
-            Class::Expressway => (2800.0, 7500.0),
+            Class::Centre => (600.0, 3000.0),
+            Class::Border => (800.0, 4500.0),
+            Class::Bridge => (1500.0, 6500.0),
+            Class::Arterial => (200.0, 4500.0),
+            Class::Expressway => (3500.0, 8000.0),
         }
     }
 
     /// Least and greatest share of a level that passes at the dead of night.
     pub(super) fn night(self) -> (f64, f64) {
         match self {
-            Class::Centre => (0.03, 0.15),
-            Class::Border => (0.03, 0.12),
-            Class::Bridge => (0.1, 0.25),
-            Class::Arterial => (0.004, 0.12),
-            Class::Expressway => (0.12, 0.25),
+            Class::Centre => (0.05, 0.3),
+            Class::Border => (0.05, 0.25),
+            Class::Bridge => (0.12, 0.3),
+            Class::Arterial => (0.003, 0.2),
+            Class::Expressway => (0.15, 0.3),
         }
     }
 

@@ -45,8 +45,8 @@ impl Series {
             profiles,
             rain_log: -own.within(1, 0.02, 0.09),
             festival_log: -match class {
-                Class::Expressway | Class::Border => own.within(2, 0.0, 0.15),
-                _ => own.within(2, 0.15, 0.4),
+                Class::Expressway | Class::Border => own.within(2, 0.0, 0.1),
+                _ => own.within(2, 0.0, 0.2),
             },
             lanes: Lanes::of_level(mean, own.branch("lanes")),
             sensor: Sensor::new(random.branch("sensor").member(number), random.branch("cabinet").member(number / 2)),
@@ -66,19 +66,20 @@ impl Series {
 fn profiles(class: Class, direction: u8, level: f64, road: Random, own: Random) -> [[f64; 24]; 3] {
     let night = {
         let (low, high) = class.night();
-        low * (high / low).powf(road.unit(1))
+        // Small roads are the quietest at night.
+        low * (high / low).powf(0.5 * road.unit(1) + 0.5 * road.unit(0))
     };
     let rush = own.within(3, 0.1, 0.35) * class.rush();
     let (morning, evening) = if direction == 1 { (rush, 0.4 * rush) } else { (0.4 * rush, rush) };
-    let weekend = own.within(4, 0.55, 1.0);
+    let weekend = own.within(4, 0.86, 1.04);
     let mut profiles = [[0.0; 24]; 3];
     for (kind, hours) in profiles.iter_mut().enumerate() {
         for (hour, vehicles) in hours.iter_mut().enumerate() {
             let at = hour as f64 + 0.5;
             let shape = match kind {
                 0 => 0.8 * plateau(at, 6.2, 0.6, 22.6) + morning * bell(at, 8.2, 1.1) + evening * bell(at, 18.4, 1.6),
-                1 => weekend * (0.8 * plateau(at, 7.6, 1.0, 22.9) + 0.15 * bell(at, 14.0, 3.5)),
-                _ => 0.92 * weekend * (0.75 * plateau(at, 8.4, 1.2, 21.9) + 0.2 * bell(at, 15.5, 3.0)),
+                1 => weekend * (0.8 * plateau(at, 6.6, 0.8, 22.9) + 0.12 * bell(at, 14.0, 3.5)),
+                _ => 0.95 * weekend * (0.76 * plateau(at, 7.0, 1.0, 22.2) + 0.16 * bell(at, 15.5, 3.0)),
             };
             // A habit of this very hour here: a school, a shift, a signal's plan.
             let habit = (0.05 * own.branch("habit").normal((kind * 24 + hour) as i64)).exp();
@@ -91,8 +92,11 @@ fn profiles(class: Class, direction: u8, level: f64, road: Random, own: Random) 
 /// 0 at night, 1 by day: rises about `from` within `rise` hours, falls about `until`, past midnight if it must.
 fn plateau(at: f64, from: f64, rise: f64, until: f64) -> f64 {
     let step = |x: f64| 1.0 / (1.0 + (-x).exp());
-    step((at - from) / rise) * step((until - at) / 1.2) + step((until - 24.0 - at) / 1.2)
+    step((at - from) / rise) * step((until - at) / FALL_HOURS) + step((until - 24.0 - at) / FALL_HOURS)
 }
+
+/// How slowly a day ends.
+const FALL_HOURS: f64 = 0.8;
 
 fn bell(at: f64, middle: f64, width: f64) -> f64 {
     (-((at - middle) / width).powi(2) / 2.0).exp()
