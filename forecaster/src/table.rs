@@ -1,0 +1,106 @@
+//! The table that trees are grown on: sampled rows of past origins with their features, targets and weights.
+//!
+//! Every row is made exactly as a forecast at its origin would make it. The target is what had come by the moment of
+//! training. Rows are drawn by a fixed rule, not at random: the same history gives the same table.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rayon::prelude::*;
+
+use crate::calendar::Calendar;
+use crate::condition::Condition;
+use crate::features::{FEATURES, Origin};
+use crate::history::{History, HistoryError};
+use crate::judged::BEFORE;
+use crate::known::Known;
+
+/// Days at the beginning of a history that are only looked back on: without four weeks behind it, an origin has no
+/// usual to be compared with.
+pub const WARM_UP_DAYS: i64 = 28;
+
+/// Horizons drawn for each series and origin.
+const HORIZONS_DRAWN: u64 = 2;
+
+/// A reference below this many units weighs as if it were this: nights at quiet spots are not noise only.
+const WEIGHT_REFERENCE_MIN: f64 = 20.0;
+
+/// Rows one behind the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Each row's features, in the order of [`FEATURES`]; NaN = missing.
+    pub columns: Vec<f32>,
+    /// ln(1 + value) − ln(1 + reference).
+    pub targets: Vec<f32>,
+    /// Proportional to the reference, so that an error in logarithms weighs what it is in vehicles; mean 1.
+    pub weights: Vec<f32>,
+}
+
+impl Table {
+    /// Draws about `rows_wanted` rows from the origins that lie at least [`WARM_UP_DAYS`] after the history's start and
+    /// whose first horizon had come by `known_at`.
+    pub fn draw(history: &History, known_at: DateTime<Utc>, horizons: u32, rows_wanted: usize) -> Result<Table, HistoryError> {
+        let origins = spread_origins(history, history.start() + TimeDelta::days(WARM_UP_DAYS), known_at, {
+            rows_wanted / (history.series().len().max(1) * HORIZONS_DRAWN as usize)
+        });
+        let parts = origins.par_iter().map(|&origin| of_origin(history, origin, known_at, horizons));
+        let parts = parts.collect::<Result<Vec<Table>, _>>()?;
+        let mut table = Table::default();
+        for part in parts {
+            table.columns.extend(part.columns);
+            table.targets.extend(part.targets);
+            table.weights.extend(part.weights);
+        }
+        let mean = table.weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / table.weights.len() as f64;
+        table.weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
+        Ok(table)
+    }
+
+    pub fn rows(&self) -> usize {
+        self.targets.len()
+    }
+
+    pub fn width(&self) -> usize {
+        FEATURES.len()
+    }
+}
+
+/// About `count` origins between two instants (the later one excluded), evenly spread over the hours of the day: their
+/// distance shares no factor with the steps of a day.
+pub fn spread_origins(history: &History, from: DateTime<Utc>, to: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+    let step = history.step().num_seconds();
+    let steps = (to - from).num_seconds() / step;
+    let day = (24 * 3600 / step).max(1);
+    let shares_none = |distance: &i64| (2..=*distance).all(|factor| distance % factor > 0 || day % factor > 0);
+    let distance = (steps / (count.max(1) as i64)).max(1);
+    let distance = (1..=distance).rev().find(shares_none).unwrap_or(1);
+    let first = history.step_of(catalog::kst::floor(from, history.step())).unwrap_or(0);
+    (0..).map(|index| history.instant(first + index * distance)).skip_while(|&at| at < from).take_while(|&at| at < to).collect()
+}
+
+fn of_origin(history: &History, origin: DateTime<Utc>, known_at: DateTime<Utc>, horizons: u32) -> Result<Table, HistoryError> {
+    let calendar = Calendar::new(origin - BEFORE, origin + history.step() * horizons as i32);
+    let shared = Origin::new(Known::at(history, origin)?, &calendar);
+    let known = shared.known();
+    let mut table = Table::default();
+    for series in (0..history.series().len()).filter(|&series| Condition::of(known, series) == Condition::Alive) {
+        for draw in 0..HORIZONS_DRAWN {
+            let key = [known.origin_step() as u64, series as u64, draw].into_iter().fold(0, |hash, part| mixed(hash ^ part));
+            // One from each half of the horizon, so that both are always seen.
+            let part = u64::from(horizons).div_ceil(HORIZONS_DRAWN);
+            let horizon = (draw * part + key % part + 1).min(u64::from(horizons)) as u32;
+            let Some(actual) = known.actual(series, known.origin_step() + i64::from(horizon) - 1, known_at) else { continue };
+            let Some(row) = shared.row(series, horizon) else { continue };
+            row.write(&mut table.columns);
+            table.targets.push((actual.ln_1p() - row.log_reference()) as f32);
+            table.weights.push(row.reference().max(WEIGHT_REFERENCE_MIN) as f32);
+        }
+    }
+    Ok(table)
+}
+
+/// SplitMix64's finaliser: neighbouring numbers become unrelated ones.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,186 @@
+//! Reads LightGBM's text model into the walker's layout.
+//!
+//! Everything that the walker relies on without looking again is checked here: children inside their tree and reached
+//! once, features inside a row, bitsets inside their list.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use super::{CATEGORIES, Forest, LEAF, MISSING_RIGHT, Node, Tree, ZERO_IS_MISSING};
+
+/// Objectives whose output is the plain sum of the leaves.
+const PLAIN_OBJECTIVES: [&str; 6] = ["regression", "regression_l1", "quantile", "huber", "fair", "mape"];
+
+/// Why a text is not a forest that the walker can walk.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ParseError {
+    #[error("not a LightGBM text model: it begins with \"{0}\" instead of \"tree\"")]
+    NotAModel(String),
+    #[error("tree {tree}: \"{key}\" is missing")]
+    Missing { tree: usize, key: &'static str },
+    #[error("tree {tree}: \"{key}\" holds \"{value}\", which is no number")]
+    NotANumber { tree: usize, key: &'static str, value: String },
+    #[error("tree {tree}: \"{key}\" has {found} values instead of {expected}")]
+    Length { tree: usize, key: &'static str, found: usize, expected: usize },
+    #[error("tree {tree} is broken: {detail}")]
+    Broken { tree: usize, detail: String },
+    #[error("the walker cannot walk this model exactly: {0}")]
+    Unsupported(String),
+    #[error("the text ends before \"end of trees\": it was cut off")]
+    Truncated,
+}
+
+type Lines<'a> = HashMap<&'a str, &'a str>;
+
+pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
+    let first = text.lines().next().unwrap_or_default();
+    if first != "tree" {
+        return Err(ParseError::NotAModel(first.chars().take(40).collect()));
+    }
+    let (body, _) = text.split_once("\nend of trees").ok_or(ParseError::Truncated)?;
+    let mut sections = body.split("\nTree=");
+    let head = sections.next().expect("a split has a first part");
+    let averaged = head.lines().any(|line| line == "average_output");
+    let head = lines(head);
+    supported(&head)?;
+    let features = head.get("feature_names").ok_or(ParseError::Missing { tree: 0, key: "feature_names" })?;
+    let features = features.split_ascii_whitespace().map(str::to_owned).collect();
+    let mut forest = Forest { features, nodes: Vec::new(), trees: Vec::new(), bits: Vec::new(), bitsets: Vec::new(), averaged };
+    for (number, section) in sections.enumerate() {
+        add_tree(&mut forest, number, &lines(section))?;
+    }
+    Ok(forest)
+}
+
+fn lines(section: &str) -> Lines<'_> {
+    section.lines().filter_map(|line| line.split_once('=')).collect()
+}
+
+fn supported(head: &Lines) -> Result<(), ParseError> {
+    let objective = head.get("objective").copied().unwrap_or_default();
+    let name = objective.split(' ').next().unwrap_or_default();
+    if !PLAIN_OBJECTIVES.contains(&name) || objective.split(' ').any(|word| word == "sqrt") {
+        return Err(ParseError::Unsupported(format!(
+            "its objective is \"{objective}\", the walker knows {}",
+            PLAIN_OBJECTIVES.join(", ")
+        )));
+    }
+    match head.get("num_tree_per_iteration") {
+        Some(&"1") => Ok(()),
+        other => Err(ParseError::Unsupported(format!("it has \"{}\" trees an iteration instead of 1", other.unwrap_or(&"")))),
+    }
+}
+
+fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), ParseError> {
+    let broken = |detail: String| ParseError::Broken { tree, detail };
+    let leaves: usize = one(lines, tree, "num_leaves")?;
+    let splits = leaves.checked_sub(1).ok_or_else(|| broken("it has no leaf".into()))?;
+    if lines.get("is_linear").is_some_and(|&linear| linear != "0") {
+        return Err(ParseError::Unsupported(format!("tree {tree} has linear leaves")));
+    }
+    let leaf_values: Vec<f64> = many(lines, tree, "leaf_value", leaves)?;
+    let root = u32::try_from(forest.nodes.len()).map_err(|_| broken("the forest has too many nodes".into()))?;
+    if splits == 0 {
+        forest.nodes.push(Node { threshold: leaf_values[0], left: root, feature: 0, flags: LEAF });
+        forest.trees.push(Tree { root, categories: false });
+        return Ok(());
+    }
+    let feature: Vec<u16> = many(lines, tree, "split_feature", splits)?;
+    let threshold: Vec<f64> = many(lines, tree, "threshold", splits)?;
+    let decision: Vec<i32> = many(lines, tree, "decision_type", splits)?;
+    let left: Vec<i64> = many(lines, tree, "left_child", splits)?;
+    let right: Vec<i64> = many(lines, tree, "right_child", splits)?;
+    let bitsets = add_bitsets(forest, tree, lines)?;
+
+    // Breadth first, children side by side: `queue` holds LightGBM's number of each node and where it goes.
+    let mut queue = vec![0_i64];
+    forest.nodes.push(Node { threshold: 0.0, left: 0, feature: 0, flags: 0 });
+    let mut next = 0;
+    while next < queue.len() {
+        let place = root as usize + next;
+        let number = queue[next];
+        next += 1;
+        forest.nodes[place] = if number < 0 {
+            let value = usize::try_from(!number).ok().and_then(|leaf| leaf_values.get(leaf));
+            let value = *value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?;
+            Node { threshold: value, left: place as u32, feature: 0, flags: LEAF }
+        } else {
+            let split = usize::try_from(number).ok().filter(|&split| split < splits);
+            let split = split.ok_or_else(|| broken(format!("node {number} of {splits}")))?;
+            if queue.len() + 2 > leaves + splits {
+                return Err(broken("its nodes are not a tree".into()));
+            }
+            if usize::from(feature[split]) >= forest.features.len() {
+                return Err(broken(format!("feature {} of {}", feature[split], forest.features.len())));
+            }
+            let children = root as usize + queue.len();
+            queue.extend([left[split], right[split]]);
+            forest.nodes.extend([Node { threshold: 0.0, left: 0, feature: 0, flags: 0 }; 2]);
+            let (threshold, flags) = decide(tree, decision[split], threshold[split], &bitsets)?;
+            Node { threshold, left: children as u32, feature: feature[split], flags }
+        };
+    }
+    let categories = forest.nodes[root as usize..].iter().any(|node| node.flags & CATEGORIES != 0);
+    forest.trees.push(Tree { root, categories });
+    Ok(())
+}
+
+/// LightGBM's `decision_type`: bit 0 categories, bit 1 missing goes left, bits 2–3 what is missing (0 nothing: NaN is
+/// read as 0.0; 1 zero and NaN; 2 NaN).
+fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &std::ops::Range<usize>) -> Result<(f64, u16), ParseError> {
+    if decision & 1 != 0 {
+        let bitset = bitsets.start + threshold as usize;
+        if threshold < 0.0 || !bitsets.contains(&bitset) {
+            return Err(ParseError::Broken { tree, detail: format!("bitset {threshold} of {}", bitsets.len()) });
+        }
+        return Ok((bitset as f64, CATEGORIES));
+    }
+    let default_right = if decision & 2 != 0 { 0 } else { MISSING_RIGHT };
+    let flags = match (decision >> 2) & 3 {
+        0 if 0.0 > threshold => MISSING_RIGHT,
+        0 => 0,
+        1 => default_right | ZERO_IS_MISSING,
+        2 => default_right,
+        other => return Err(ParseError::Broken { tree, detail: format!("missing type {other}") }),
+    };
+    if threshold.is_nan() {
+        return Err(ParseError::Broken { tree, detail: "a threshold is not a number".into() });
+    }
+    Ok((threshold, flags))
+}
+
+/// Adds a tree's bitsets to the forest's; returns which of the forest's they are.
+fn add_bitsets(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<std::ops::Range<usize>, ParseError> {
+    let first = forest.bitsets.len();
+    let count: usize = one(lines, tree, "num_cat")?;
+    if count == 0 {
+        return Ok(first..first);
+    }
+    let boundaries: Vec<u32> = many(lines, tree, "cat_boundaries", count + 1)?;
+    let words = boundaries[count] as usize;
+    let bits: Vec<u32> = many(lines, tree, "cat_threshold", words)?;
+    if boundaries[0] != 0 || !boundaries.is_sorted() {
+        return Err(ParseError::Broken { tree, detail: "its bitsets overlap".into() });
+    }
+    let offset = forest.bits.len() as u32;
+    forest.bits.extend(bits);
+    forest.bitsets.extend(boundaries.windows(2).map(|pair| (offset + pair[0], offset + pair[1])));
+    Ok(first..first + count)
+}
+
+fn one<T: FromStr>(lines: &Lines, tree: usize, key: &'static str) -> Result<T, ParseError> {
+    number(tree, key, lines.get(key).ok_or(ParseError::Missing { tree, key })?)
+}
+
+fn many<T: FromStr>(lines: &Lines, tree: usize, key: &'static str, expected: usize) -> Result<Vec<T>, ParseError> {
+    let text = lines.get(key).ok_or(ParseError::Missing { tree, key })?;
+    let values = text.split_ascii_whitespace().map(|word| number(tree, key, word)).collect::<Result<Vec<T>, _>>()?;
+    if values.len() != expected {
+        return Err(ParseError::Length { tree, key, found: values.len(), expected });
+    }
+    Ok(values)
+}
+
+fn number<T: FromStr>(tree: usize, key: &'static str, word: &str) -> Result<T, ParseError> {
+    word.parse().map_err(|_| ParseError::NotANumber { tree, key, value: word.chars().take(40).collect() })
+}
