@@ -24,15 +24,16 @@ impl Alerts {
         self.message.clone()
     }
 
-    /// Sums a poll of `total` asks up: the alert of its worst fault, or none.
-    pub(crate) fn after_poll(&mut self, faults: &[Fault], total: usize) {
+    /// Sums a poll of `total` asks up, `untried` of which were not made: the alert of its worst fault, or none.
+    pub(crate) fn after_poll(&mut self, faults: &[Fault], total: usize, untried: usize) {
         let Some(worst) = faults.iter().max_by_key(|fault| severity(fault)) else {
             return self.calm();
         };
         let (count, outlook) = (faults.len(), outlook(worst));
+        let waiting = if untried > 0 { format!("; {untried} more wait until the upstream answers") } else { String::new() };
         let message = match worst.remedy() {
             Remedy::Stop => format!("{worst}"),
-            _ => format!("{count} of {total} asks got no good answer ({outlook}): {worst}"),
+            _ => format!("{count} of {total} asks got no good answer ({outlook}{waiting}): {worst}"),
         };
         self.raise(worst.code(), &message, severity(worst) > 0);
     }

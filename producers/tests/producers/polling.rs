@@ -264,7 +264,7 @@ async fn asks_that_an_upstream_in_trouble_did_not_answer_are_made_late_and_none_
     let after = producers.status();
     producers.stop().await;
 
-    insta::assert_snapshot!(status(&within, VOLUME).alert.as_deref().unwrap_or("none"), @r#"16 of 72 asks got no good answer (they are made again): the upstream refuses with ERROR-601: "말"; its database has trouble: asked again later by itself"#);
+    insta::assert_snapshot!(status(&within, VOLUME).alert.as_deref().unwrap_or("none"), @r#"16 of 72 asks got no good answer (they are made again; 56 more wait until the upstream answers): the upstream refuses with ERROR-601: "말"; its database has trouble: asked again later by itself"#);
     assert!(status(&within, VOLUME).waiting >= 9 * SPOTS.len());
     assert_eq!((status(&after, VOLUME).waiting, status(&after, VOLUME).alert.as_deref()), (0, None));
     let published = city.published().await;
