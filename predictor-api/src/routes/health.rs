@@ -1,0 +1,74 @@
+//! `/healthz`: the process lives. `/readyz`: it can do its work.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::times::kst_text;
+
+#[derive(Serialize, ToSchema)]
+pub struct Healthy {
+    #[schema(example = "alive")]
+    status: &'static str,
+}
+
+/// Whether the process lives. It reads nothing: restart what doesn't answer.
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, body = Healthy)))]
+pub async fn healthz() -> Response {
+    axum::Json(Healthy { status: "alive" }).into_response()
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// What was looked at, in words.
+    checks: Vec<String>,
+}
+
+/// Whether the lake can be read and every target has a champion and a forecast that isn't stale.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses(
+        (status = 200, body = Ready),
+        (status = 503, body = Problem, content_type = "application/problem+json", description = "Not ready; `detail` says all that is missing")
+    )
+)]
+pub async fn readyz(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response {
+    let mut checks = Vec::new();
+    let mut reasons = Vec::new();
+    match app.trouble() {
+        None => checks.push("the lake can be read".to_owned()),
+        Some(trouble) => reasons.push(format!("the lake can't be read: {trouble}")),
+    }
+    for headline in &app.edition().headlines {
+        let name = headline.target.name;
+        match &headline.champion {
+            Some(champion) => checks.push(format!("the champion of {name} is \"{}\"", champion.bundle)),
+            None => reasons.push(format!("{name} has no champion")),
+        }
+        match &headline.forecast {
+            Some(forecast) if headline.stale => {
+                reasons.push(format!(
+                    "the newest forecast of {name} was issued at {}, more than two steps ago",
+                    kst_text(forecast.issued_at)
+                ));
+            }
+            Some(forecast) => {
+                checks.push(format!("the newest forecast of {name} was issued at {}", kst_text(forecast.issued_at)))
+            }
+            None => reasons.push(format!("{name} has no forecast")),
+        }
+    }
+    if reasons.is_empty() {
+        Body::json(&Ready { status: "ready", checks }).respond(request.headers())
+    } else {
+        Problem::not_ready(reasons).into_response()
+    }
+}

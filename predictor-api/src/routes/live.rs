@@ -1,0 +1,119 @@
+//! `/v1/live`: the city at this moment. Never kept: it holds the city's time.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, FixedOffset};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::body::Body;
+use crate::edition::{Champion, Headline};
+use crate::params::Params;
+use crate::problem::Problem;
+use crate::rows::Rows;
+use crate::times::kst;
+
+/// The city now.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    /// City time (KST).
+    now: DateTime<FixedOffset>,
+    /// City seconds a real second; null where the clock is stepped, or not yet known.
+    speed: Option<f64>,
+    targets: Vec<LiveTarget>,
+    /// What has landed of every feed; null when the lake can't be read.
+    feeds: Option<Vec<LiveFeed>>,
+    /// Why the lake can't be read; null when it can.
+    trouble: Option<String>,
+    /// What the running stages say of themselves: lag, the producers' state. Its members depend on which stages run here.
+    status: serde_json::Value,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct LiveTarget {
+    #[schema(example = "traffic_volume")]
+    target: &'static str,
+    /// The bundle in use; null before there is one.
+    champion: Option<Champion>,
+    /// Origin of the newest forecast (KST); null before there is one.
+    issued_at: Option<DateTime<FixedOffset>>,
+    /// Origin of the next one (KST): it appears when what was received by then has landed.
+    next_at: Option<DateTime<FixedOffset>>,
+    /// Whether a newer forecast is overdue.
+    stale: bool,
+}
+
+/// A feed's landing.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct LiveFeed {
+    #[schema(example = "traffic_volume")]
+    feed: String,
+    /// Rows landed, every revision counted; null where the table's files don't say.
+    rows: Option<i64>,
+    /// Start of the newest interval observed (KST); null before anything has landed.
+    observed_at: Option<DateTime<FixedOffset>>,
+    /// When the newest row was received (KST).
+    received_at: Option<DateTime<FixedOffset>>,
+}
+
+/// City time, what has landed, and each target's champion and forecast.
+#[utoipa::path(
+    get, path = "/v1/live", tag = "the page",
+    responses(
+        (status = 200, body = Live),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter was given; none is known")
+    )
+)]
+pub async fn get(State(app): State<Arc<App>>, request: Request) -> Response {
+    if let Err(problem) = Params::of(request.uri().query()).finish() {
+        return problem.into_response();
+    }
+    let edition = app.edition();
+    let feeds = match edition.feeds.get() {
+        Some(feeds) => Ok(feeds.clone()),
+        None => read_feeds(&app.lake).await.map(|feeds| edition.feeds.get_or_init(|| feeds).clone()),
+    };
+    let (feeds, trouble) = match feeds {
+        Ok(feeds) => (Some(feeds), app.trouble()),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    let live = Live {
+        now: kst(app.clock.now()),
+        speed: app.clock.speed(),
+        targets: edition.headlines.iter().map(target).collect(),
+        feeds,
+        trouble,
+        status: (app.status)(),
+    };
+    Body::json(&live).respond(request.headers())
+}
+
+fn target(headline: &Headline) -> LiveTarget {
+    let issued_at = headline.forecast.as_ref().map(|forecast| forecast.issued_at);
+    LiveTarget {
+        target: headline.target.name,
+        champion: headline.champion.clone(),
+        issued_at: issued_at.map(kst),
+        next_at: issued_at.map(|issued_at| kst(issued_at + headline.target.step())),
+        stale: headline.stale,
+    }
+}
+
+async fn read_feeds(lake: &lake::Lake) -> anyhow::Result<Vec<LiveFeed>> {
+    let rows =
+        Rows::of(lake, "SELECT feed, \"rows\" AS landed, newest_observed_at, newest_received_at FROM ops.feeds ORDER BY feed")
+            .await?;
+    let (feed, count) = (rows.texts("feed")?, rows.integers("landed")?);
+    let (observed_at, received_at) = (rows.instants("newest_observed_at")?, rows.instants("newest_received_at")?);
+    let feeds = (0..feed.len()).map(|row| LiveFeed {
+        feed: feed.value(row).to_owned(),
+        rows: count.is_valid(row).then(|| count.value(row)),
+        observed_at: observed_at.get(row).map(kst),
+        received_at: received_at.get(row).map(kst),
+    });
+    Ok(feeds.collect())
+}

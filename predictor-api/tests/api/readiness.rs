@@ -1,0 +1,64 @@
+//! Alive, ready, stale: what an orchestrator and a client see when something stands.
+
+use chrono::TimeDelta;
+
+use crate::city::{self, noon, spots};
+use crate::served::Served;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_alive_before_it_is_ready_and_ready_when_there_is_a_forecast() {
+    let served = Served::empty().await;
+    assert_eq!(served.get("/healthz").await.status, 200);
+    insta::assert_snapshot!(served.get("/readyz").await.shown(), @"");
+    city::add_champion(&served.lake, "week_mean-1", "week_mean", noon()).await;
+    city::add_forecast(&served.lake, &spots(), noon(), "week_mean-1").await;
+    let ready = served.until("/readyz", |answer| answer.status == 200).await;
+    insta::assert_snapshot!(ready.shown(), @"");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_forecast_stays_and_is_marked_stale_after_two_steps() {
+    let mut served = Served::usual().await;
+    let path = "/v1/forecasts/traffic_volume";
+    let fresh = served.get(path).await.json();
+    assert_eq!(fresh["stale"], false);
+    served.pass_until(noon() + TimeDelta::hours(2)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await; // ten looks at the clock
+    assert_eq!(served.get(path).await.json()["stale"], false, "two steps are its grace");
+    served.pass_until(noon() + TimeDelta::hours(2) + TimeDelta::seconds(1)).await;
+    let stale = served.until(path, |answer| answer.json()["stale"] == true).await;
+    assert_eq!(stale.status, 200);
+    assert_eq!((&stale.json()["issued_at"], &stale.json()["series"]), (&fresh["issued_at"], &fresh["series"]));
+    let ready = served.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    insta::assert_snapshot!(ready.json()["detail"].as_str().unwrap(), @"");
+    assert_eq!(served.get("/v1/live").await.json()["targets"][0]["stale"], true);
+
+    city::add_forecast(&served.lake, &spots(), noon() + TimeDelta::hours(2), "lightgbm-7").await;
+    served.until("/readyz", |answer| answer.status == 200).await;
+    assert_eq!(served.get(path).await.json()["stale"], false);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_is_gone_is_said_and_the_last_good_forecast_is_served_on() {
+    let served = Served::usual().await;
+    let before = served.get("/v1/forecasts/traffic_volume").await;
+    let log = served.folder.path().join("lake/forecast/forecasts/_delta_log");
+    let away = served.folder.path().join("away");
+    std::fs::rename(&log, &away).unwrap();
+    std::fs::write(&log, "no folder").unwrap();
+    let ready = served.until("/readyz", |answer| answer.status == 503).await;
+    let detail = ready.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("the lake can't be read: looking for news of forecast.forecasts"), "{detail}");
+    assert_eq!(served.get("/v1/forecasts/traffic_volume").await.bytes, before.bytes);
+    assert_eq!(served.get("/healthz").await.status, 200);
+    let live = served.get("/v1/live").await;
+    assert!(live.json()["trouble"].is_string(), "{}", live.text());
+
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    served.until("/readyz", |answer| answer.status == 200).await;
+    served.stop().await;
+}
