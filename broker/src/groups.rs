@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use group::Group;
 
-/// Groups with members at one time: far more than one node's topics have readers.
-const GROUPS_MAX: usize = 1000;
+/// Groups with members at one time: no more connections can have so many.
+const GROUPS_MAX: usize = 200;
 /// How often deadlines are looked at: the precision of session and rebalance timeouts.
 const TICK: Duration = Duration::from_millis(50);
 

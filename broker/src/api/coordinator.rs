@@ -21,8 +21,8 @@ use crate::node::{Caller, NODE_ID, Node};
 
 /// Bytes of a group's id; people choose it.
 pub(super) const GROUP_ID_BYTES_MAX: usize = 1024;
-/// Bytes that one member may tell the others: a subscription of all topics fits.
-const MEMBER_BYTES_MAX: usize = 256 << 10;
+/// Bytes that one member may tell the others, or the leader all of them: each partition of the broker by name fits.
+const MEMBER_BYTES_MAX: usize = 64 << 10;
 /// A session of less would end between two heartbeats; one of more would hold partitions that no one reads.
 const SESSION_MS: std::ops::RangeInclusive<i32> = 1_000..=1_800_000;
 /// No rebalance waits longer, whatever a member allows itself.

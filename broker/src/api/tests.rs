@@ -14,6 +14,7 @@ use super::*;
 use crate::groups::Groups;
 use crate::groups::offsets::Offsets;
 use crate::storage::SEGMENT_BYTES;
+use crate::storage::log::properties::seed;
 use crate::storage::store::Store;
 
 /// A node with the topic that the samples speak of.
@@ -198,16 +199,6 @@ impl Mutation {
         }
         bytes
     }
-}
-
-/// A seed of its own each time, or that of `HANGANG_SEED`; printed, so that a failure can be met again.
-fn seed() -> u64 {
-    let seed = match std::env::var("HANGANG_SEED") {
-        Ok(seed) => seed.parse().expect("HANGANG_SEED is a number"),
-        Err(_) => uuid::Uuid::new_v4().as_u64_pair().0,
-    };
-    eprintln!("HANGANG_SEED={seed}");
-    seed
 }
 
 #[test]

@@ -352,6 +352,9 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+pub(crate) mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::super::batch::tests::Sample;
     use super::*;

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::*;
 
@@ -159,4 +160,30 @@ async fn groups_are_listed_with_their_members() {
     .unwrap();
     assert_eq!(listed, ["g Stable 1"]);
     broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_stops_at_once_though_clients_wait() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = start(data.path()).await;
+    let addr = broker.addr();
+    create_topic(addr, "t", 1).await;
+    let waiting: BaseConsumer = client(addr).set("group.id", "w").set("fetch.wait.max.ms", "30000").create().unwrap();
+    let mut place = TopicPartitionList::new();
+    place.add_partition_offset("t", 0, Offset::Beginning).unwrap();
+    waiting.assign(&place).unwrap();
+    let polled = Polled::start(addr);
+    let polled = tokio::task::spawn_blocking(move || {
+        wait_until("it has the partition", || polled.partitions().len() == 1);
+        assert!(waiting.poll(Duration::from_millis(500)).is_none());
+        polled
+    })
+    .await
+    .unwrap();
+    let began = std::time::Instant::now();
+    broker.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    let again = start(data.path()).await;
+    again.stop().await;
+    tokio::task::spawn_blocking(move || polled.stop()).await.unwrap();
 }

@@ -140,3 +140,16 @@ async fn half_a_frame_holds_up_nobody_else() {
     half[7].set_read_timeout(Some(PATIENCE)).unwrap();
     half[7].read_exact(&mut length).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_connections_are_closed_until_others_end() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    let mut held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
+    // Those that are served get an answer, so all of them have been accepted.
+    held.iter_mut().for_each(|stream| assert!(!ask_on(stream, 3, &ApiVersionsRequest::default()).api_keys.is_empty()));
+    assert!(say(process.addr, &frame(3, &ApiVersionsRequest::default())).is_empty());
+    wait_until("it is said", || process.said().contains("more than 200 connections"));
+    held.truncate(100);
+    wait_until("there is room", || !say(process.addr, &frame(3, &ApiVersionsRequest::default())).is_empty());
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::{Broker, BrokerConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -118,5 +119,21 @@ async fn a_producer_goes_on_when_its_topic_was_made_again() {
     create_topic(addr, "t", 1).await;
     let delivery = producer.send(FutureRecord::<(), str>::to("t").payload("new"), PATIENCE).await.unwrap();
     assert_eq!(delivery.offset, 0);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_made_by_asking_only_where_that_is_wanted_and_clients_are_told_the_advertised_address() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = BrokerConfig::new(data.path(), any_port());
+    config.auto_create_partitions = Some(3);
+    config.advertised = Some(("broker.seoul".into(), 9999));
+    let broker = Broker::start(config).await.unwrap();
+    let asked = MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str("wished"))));
+    let request = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(false);
+    assert_eq!(ask(broker.addr(), 12, &request).topics[0].partitions.len(), 0);
+    let answer = ask(broker.addr(), 12, &request.with_allow_auto_topic_creation(true));
+    assert_eq!((answer.topics[0].error_code, answer.topics[0].partitions.len()), (0, 3));
+    assert_eq!((answer.brokers[0].host.as_str(), answer.brokers[0].port), ("broker.seoul", 9999));
     broker.stop().await;
 }
