@@ -17,6 +17,7 @@ mod limits;
 mod names;
 mod parameters;
 mod rows;
+mod run;
 mod session;
 mod settings;
 mod statement;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Lake;
 use cancel::Cancels;
+use run::Threads;
 
 /// What the server listens on, and its bounds.
 #[derive(Clone, Debug)]
@@ -102,6 +104,7 @@ struct Shared {
     options: PostgresOptions,
     permits: Arc<Semaphore>,
     cancels: Arc<Cancels>,
+    threads: Threads,
 }
 
 /// Serves the lake until `cancel`.
@@ -123,6 +126,7 @@ pub async fn serve(lake: Lake, options: PostgresOptions, cancel: CancellationTok
         sessions: Box::new(move || lake.session()),
         permits: Arc::new(Semaphore::new(options.connections_max)),
         cancels: Arc::new(Cancels::default()),
+        threads: Threads::new().map_err(failed)?,
         options,
     });
     tracing::info!(%address, "SQL is answered here");

@@ -9,6 +9,8 @@ mod tables;
 
 use std::sync::Arc;
 
+pub(super) use tables::is_empty;
+
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::execution::SendableRecordBatchStream;
 use futures::{SinkExt, StreamExt};
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::PgWireBackendMessage as Answer;
@@ -28,6 +27,7 @@ use super::codec::{Codec, Fault, Message};
 use super::error::SqlError;
 use super::limits::{Limits, gone, shutting_down};
 use super::rows::{Column, Rows, description};
+use super::run::Running;
 use super::session::{Planned, Session};
 use super::settings::Settings;
 use super::statement::{Action, parse};
@@ -106,7 +106,7 @@ struct Connection {
     session: Session,
     cancellable: Cancellable,
     stop: CancellationToken,
-    statement_bytes_max: usize,
+    shared: Arc<Shared>,
     prepared: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     /// Parameters as the client was last told.
@@ -119,7 +119,7 @@ struct Connection {
 
 /// Rows as they come.
 struct Source {
-    stream: SendableRecordBatchStream,
+    running: Running,
     columns: Vec<Column>,
     formats: Vec<FieldFormat>,
     tag: &'static str,
@@ -147,7 +147,7 @@ impl Connection {
             session: Session::new(context, settings),
             cancellable,
             stop,
-            statement_bytes_max: shared.options.statement_bytes_max,
+            shared: Arc::clone(shared),
             prepared: HashMap::new(),
             portals: HashMap::new(),
             told: BTreeMap::new(),
@@ -270,7 +270,7 @@ impl Connection {
                 Some(planned) => {
                     let formats = vec![FieldFormat::Text; planned.columns.len()];
                     self.wire.feed(Answer::RowDescription(description(&planned.columns, &formats))).await?;
-                    let mut source = self.start(planned, formats)?;
+                    let mut source = self.start(planned, formats);
                     let rows = self.send(&mut source, None, &limits).await?;
                     self.complete(format!("{} {rows}", source.tag)).await?;
                 }
@@ -280,10 +280,10 @@ impl Connection {
         Ok(())
     }
 
-    fn start(&self, planned: Planned, formats: Vec<FieldFormat>) -> Result<Source, SqlError> {
+    fn start(&self, planned: Planned, formats: Vec<FieldFormat>) -> Source {
         metrics::counter!("hangang_sql_reads_total").increment(1);
-        let stream = self.session.run(&planned)?;
-        Ok(Source { stream, columns: planned.columns, formats, tag: planned.tag, batch: None })
+        let running = self.session.run(&planned, &self.shared.threads);
+        Source { running, columns: planned.columns, formats, tag: planned.tag, batch: None }
     }
 
     /// Sends rows as they come, at most `rows_max`; how many there were.
@@ -295,10 +295,9 @@ impl Connection {
                 return Ok(sent);
             }
             let Some(row) = source.batch.as_mut().and_then(Rows::next) else {
-                match limits.run(gone(self.wire.get_ref()), source.stream.next()).await? {
+                match limits.run(gone(self.wire.get_ref()), source.running.next()).await? {
                     Some(batch) => {
-                        let batch = batch.map_err(SqlError::from)?;
-                        source.batch = Some(Rows::new(&batch, &source.columns, &source.formats, zone)?);
+                        source.batch = Some(Rows::new(&batch?, &source.columns, &source.formats, zone)?);
                         continue;
                     }
                     None => return Ok(sent),
@@ -338,10 +337,10 @@ impl Connection {
     }
 
     fn parse(&self, sql: &str) -> Result<Vec<Action>, SqlError> {
-        if sql.len() > self.statement_bytes_max {
+        if sql.len() > self.shared.options.statement_bytes_max {
             return Err(SqlError::new(
                 "54000",
-                format!("statement of {} bytes, at most {} are read", sql.len(), self.statement_bytes_max),
+                format!("statement of {} bytes, at most {} are read", sql.len(), self.shared.options.statement_bytes_max),
             )
             .hint("pass long lists as parameters"));
         }

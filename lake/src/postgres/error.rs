@@ -163,11 +163,8 @@ fn of_plan(message: &str) -> SqlError {
     let message = first_line(message);
     let lower = message.to_lowercase();
     if let Some(table) = lower.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
-        return SqlError::new(
-            "42P01",
-            format!("relation \"{}\" does not exist", table.strip_prefix("datafusion.").unwrap_or(table)),
-        )
-        .hint("tables are named with their schema, as in rollup.traffic_hourly; information_schema.tables lists them");
+        return SqlError::new("42P01", format!("relation \"{}\" does not exist", unqualified(table)))
+            .hint("tables are named with their schema, as in rollup.traffic_hourly; information_schema.tables lists them");
     }
     if lower.starts_with("table function '") {
         return SqlError::new("42883", message);
@@ -199,6 +196,11 @@ fn of_plan(message: &str) -> SqlError {
         "42601"
     };
     SqlError::new(code, message)
+}
+
+/// A table's name without the one database that there is.
+fn unqualified(table: &str) -> &str {
+    table.strip_prefix(crate::CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(table)
 }
 
 fn of_execution(message: &str) -> SqlError {

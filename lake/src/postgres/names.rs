@@ -14,7 +14,7 @@ pub(super) fn of(statement: &Statement) -> Vec<Option<String>> {
         .iter()
         .take_while(|item| !wildcard(item))
         .map(|item| match item {
-            SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => None,
+            SelectItem::ExprWithAlias { alias, .. } => Some(normal(alias)),
             SelectItem::UnnamedExpr(expr) => Some(name(expr).unwrap_or_else(|| UNNAMED.to_owned())),
             _ => None,
         })
@@ -107,7 +107,7 @@ mod tests {
     fn columns_are_named_as_postgresql_names_them() {
         assert_eq!(
             names("SELECT count(*), Max(volume), a.b, c AS d, 1, 'x', a + 1 FROM t"),
-            "count max - - ?column? ?column? ?column?"
+            "count max b d ?column? ?column? ?column?"
         );
         assert_eq!(
             names("SELECT '1'::bigint, CAST(b AS text), DATE '2022-10-01', date_trunc('day', x)::date"),

@@ -41,6 +41,35 @@ pub(super) fn count(statement: &Statement) -> Result<usize, SqlError> {
     }
 }
 
+/// Parameters that stand alone behind LIMIT, OFFSET or FETCH: numbers, which DataFusion doesn't infer.
+pub(super) fn bounds(statement: &Statement) -> Vec<usize> {
+    struct Bounds(Vec<usize>);
+
+    impl ast::Visitor for Bounds {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+            let (limit, offset) = match &query.limit_clause {
+                Some(ast::LimitClause::LimitOffset { limit, offset, .. }) => {
+                    (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
+                }
+                _ => (None, None),
+            };
+            let fetch = query.fetch.as_ref().and_then(|fetch| fetch.quantity.as_ref());
+            for expr in [limit, offset, fetch].into_iter().flatten() {
+                if let Expr::Value(ast::ValueWithSpan { value: Value::Placeholder(name), .. }) = expr {
+                    self.0.extend(number(name));
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    let mut bounds = Bounds(Vec::new());
+    let _ = ast::Visit::visit(statement, &mut bounds);
+    bounds.0
+}
+
 /// The statement with every `$n` replaced by `literals[n - 1]`.
 pub(super) fn substitute(statement: &mut Statement, literals: &[Expr]) -> Result<(), SqlError> {
     struct Substitute<'a>(&'a [Expr]);
@@ -338,6 +367,13 @@ fn bytea(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect()
+}
+
+/// PostgreSQL's text form of an array, as in `= ANY('{a,b}')`; its items are texts.
+pub(super) fn text_array(value: &str) -> Option<Expr> {
+    let items = array_from_text(value).ok()?;
+    let elem = items.iter().map(|item| item.as_deref().map_or_else(|| null(None), text)).collect();
+    Some(Expr::Array(ast::Array { elem, named: true }))
 }
 
 /// An array of one dimension, as `make_array(…)`.

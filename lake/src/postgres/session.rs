@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Expr, Statement};
@@ -18,6 +17,7 @@ use pgwire::messages::response::TransactionStatus;
 
 use super::error::SqlError;
 use super::rows::{Column, columns};
+use super::run::{Running, Threads, yielding};
 use super::settings::Settings;
 use super::statement::Action;
 use super::{dialect, names, parameters};
@@ -93,7 +93,7 @@ impl Session {
         let plan = state.statement_to_plan(DataFusionStatement::Statement(Box::new(statement))).await?;
         // The second fence, behind the parser's: whatever the text was, the plan only reads.
         read_only().verify_plan(&plan).map_err(|_| SqlError::read_only("this"))?;
-        let plan = state.create_physical_plan(&plan).await?;
+        let plan = yielding(state.create_physical_plan(&plan).await?)?;
         let columns = columns(&plan.schema(), &names)?;
         Ok(Some(Planned { plan, columns, tag }))
     }
@@ -105,6 +105,7 @@ impl Session {
             return Ok((0..count).filter_map(given).collect());
         }
         let Action::Read { statement, .. } = action else { return Ok(Vec::new()) };
+        let bounds = parameters::bounds(statement);
         let mut statement = (**statement).clone();
         dialect::adapt(&mut statement);
         let state = self.context.state();
@@ -113,13 +114,17 @@ impl Session {
         let of = |index: usize| {
             let field = inferred.get(&format!("${}", index + 1)).cloned().flatten();
             let inferred = field.and_then(|field| arrow_pg::datatypes::into_pg_type(field.data_type()).ok());
-            given(index).or(inferred).filter(|of| *of != Type::UNKNOWN).unwrap_or(Type::TEXT)
+            given(index)
+                .or(inferred)
+                .or(bounds.contains(&(index + 1)).then_some(Type::INT8))
+                .filter(|of| *of != Type::UNKNOWN)
+                .unwrap_or(Type::TEXT)
         };
         Ok((0..count).map(of).collect())
     }
 
-    pub fn run(&self, planned: &Planned) -> Result<SendableRecordBatchStream, SqlError> {
-        Ok(execute_stream(Arc::clone(&planned.plan), self.context.task_ctx())?)
+    pub fn run(&self, planned: &Planned, threads: &Threads) -> Running {
+        Running::start(&planned.plan, self.context.task_ctx(), threads)
     }
 
     /// Carries out what isn't a read.

@@ -60,6 +60,11 @@ pub(super) async fn table(name: &str, lake: &dyn CatalogProvider) -> Result<Opti
     frame.table().map(Some)
 }
 
+/// Whether a table has no rows, as nothing of its kind is here.
+pub(in super::super) fn is_empty(name: &str) -> bool {
+    nothing(name).is_some()
+}
+
 /// Ids of what isn't a table of the lake. Those of types are PostgreSQL's.
 const DATABASE: i64 = 16_000;
 const ROLE: i64 = 10;

@@ -212,7 +212,7 @@ impl Connection {
                 self.portals.insert(name, Portal::Finished { tag: Some(tag), columns, formats });
                 return self.complete(format!("{tag} 0")).await;
             }
-            Portal::Planned { planned, formats } => (self.start(planned, formats)?, rows_max),
+            Portal::Planned { planned, formats } => (self.start(planned, formats), rows_max),
             Portal::Running(source) => (source, rows_max),
         };
         let rows_max = usize::try_from(rows_max).ok().filter(|&rows| rows > 0);

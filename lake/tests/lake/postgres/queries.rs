@@ -122,6 +122,11 @@ async fn columns_are_named_as_in_postgresql() {
         .unwrap();
     assert_eq!(row.columns().iter().map(|column| column.name()).collect::<Vec<_>>(), ["count", "max", "?column?", "spot"]);
     assert_eq!((row.get::<_, i64>("count"), row.get::<_, i32>("max")), (2, 100));
+    let row = client.query_one("SELECT 1, 1, count(*), count(*), 2 AS a, 3 AS a FROM rollup.traffic_hourly", &[]).await.unwrap();
+    assert_eq!(
+        row.columns().iter().map(|column| column.name()).collect::<Vec<_>>(),
+        ["?column?", "?column?", "count", "count", "a", "a"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,4 +185,29 @@ async fn clients_learn_who_the_server_is() {
                    JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum \
                    WHERE n.nspname = 'rollup' AND c.relname = 'traffic_hourly' AND a.attname = 'observed_at'";
     assert_eq!(simple(&client, columns).await, "observed_at|timestamp with time zone|start of the hour (UTC)");
+}
+
+/// `cargo test -p lake --test lake -- --ignored --nocapture rows_a_second`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn rows_a_second_over_the_wire() {
+    const ROWS: i64 = 2_000_000;
+    let served = served().await;
+    let client = served.connect().await;
+    let sql = format!("SELECT value, value * 0.5, 'A-01', to_timestamp(value) FROM generate_series(1, {ROWS})");
+    for binary in [true, false] {
+        let begun = Instant::now();
+        let rows = if binary {
+            let rows = client.query_raw(&sql, Vec::<i64>::new()).await.unwrap();
+            rows.try_fold(0, async |count, _| Ok(count + 1)).await.unwrap()
+        } else {
+            let rows = client.simple_query_raw(&sql).await.unwrap();
+            let rows =
+                rows.try_fold(0, async |count, message| Ok(count + i64::from(matches!(message, SimpleQueryMessage::Row(_)))));
+            rows.await.unwrap()
+        };
+        assert_eq!(rows, ROWS);
+        let rate = ROWS as f64 / begun.elapsed().as_secs_f64();
+        eprintln!("{} rows of 4 columns a second, {}", rate as u64, if binary { "binary" } else { "text" });
+    }
 }

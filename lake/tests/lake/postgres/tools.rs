@@ -63,13 +63,28 @@ async fn psql_reads_a_table_in_the_zone_it_asks_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn psql_shows_where_a_statement_is_wrong() {
     let served = served().await;
-    let Some(output) =
-        psql(&served, &["-v", "VERBOSITY=verbose", "-c", "SELECT 1,\n FROM WHERE", "-c", "DROP TABLE rollup.traffic_hourly"])
-            .await
+    let Some(output) = psql(
+        &served,
+        &[
+            "-v",
+            "VERBOSITY=verbose",
+            "-c",
+            "SELECT spot\nFROM rollup.traffic_hourly\nWHERE spot == == 'A-01'",
+            "-c",
+            "DROP TABLE rollup.traffic_hourly",
+        ],
+    )
+    .await
     else {
         return;
     };
-    insta::assert_snapshot!(text(&output.stderr), @r"");
+    insta::assert_snapshot!(text(&output.stderr), @r"
+    ERROR:  42601: syntax error: Expected: an expression, found: == at Line: 3, Column: 15
+    LINE 3: WHERE spot == == 'A-01'
+                          ^
+    ERROR:  42501: cannot execute DROP: the lake is read-only over this connection
+    HINT:  rows come in through topics and `hangang import` only; SELECT, EXPLAIN, SHOW and SET of session parameters are answered
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +94,34 @@ async fn psql_lists_what_there_is() {
         return;
     };
     assert!(output.status.success(), "{}", text(&output.stderr));
-    insta::assert_snapshot!(text(&output.stdout), @r"");
+    insta::assert_snapshot!(text(&output.stdout), @r#"
+                 List of relations
+     Schema |      Name      | Type  |  Owner
+    --------+----------------+-------+---------
+     rollup | traffic_hourly | table | hangang
+    (1 row)
+
+      List of schemas
+       Name   |  Owner
+    ----------+---------
+     current  | hangang
+     forecast | hangang
+     observed | hangang
+     ops      | hangang
+     public   | hangang
+     rollup   | hangang
+    (6 rows)
+
+                          Table "rollup.traffic_hourly"
+       Column    |           Type           | Collation | Nullable | Default
+    -------------+--------------------------+-----------+----------+---------
+     spot        | text                     |           | not null |
+     direction   | smallint                 |           | not null |
+     observed_at | timestamp with time zone |           | not null |
+     volume      | bigint                   |           | not null |
+     lanes       | bigint                   |           |          |
+     received_at | timestamp with time zone |           | not null |
+    "#);
     let output =
         psql(&served, &["--tuples-only", "--no-align", "-c", r"\dt", "-c", r"\dv", "-c", r"\d", "-c", r"\l"]).await.unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

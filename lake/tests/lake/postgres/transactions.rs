@@ -47,7 +47,7 @@ async fn what_drivers_send_between_statements_is_answered() {
         .batch_execute(
             "SET application_name = 'Metabase'; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED; SET extra_float_digits = 3; \
              SET client_encoding TO 'UTF8'; SET NAMES 'UTF8'; BEGIN READ ONLY; SET LOCAL statement_timeout = 1000; COMMIT; BEGIN TRANSACTION ISOLATION LEVEL \
-             SERIALIZABLE; END; START TRANSACTION; ABORT; DISCARD ALL; DEALLOCATE ALL; RESET ALL;",
+             SERIALIZABLE; END; START TRANSACTION; ROLLBACK; DISCARD ALL; DEALLOCATE ALL; RESET ALL;",
         )
         .await
         .unwrap();
