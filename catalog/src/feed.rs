@@ -51,7 +51,11 @@ pub const AHEAD_MINUTES_MAX: i64 = 5;
 pub const LINEAGE: &[Column] = &[
     Column::new("received_at", Kind::Instant, "city time (UTC) at which the response that brought this row was complete"),
     Column::new("topic", Kind::Text, "Kafka topic it was landed from; null for an imported row").nullable(),
-    Column::new("generation", Kind::Int32, "how often the topic had been replaced by a new one when this row was landed; 0 at first"),
+    Column::new(
+        "generation",
+        Kind::Int32,
+        "how often the topic had been replaced by a new one when this row was landed; 0 at first",
+    ),
     Column::new("partition", Kind::Int32, "Kafka partition; null for an imported row").nullable(),
     Column::new("offset", Kind::Int64, "Kafka offset; an import's running number for an imported row"),
 ];

@@ -50,7 +50,8 @@ fn property(column: &Column) -> Value {
         Kind::Float64 => ("number", None),
         Kind::Instant => ("string", Some("date-time")),
     };
-    let mut property = json!({ "description": column.comment, "type": if column.nullable { json!([kind, "null"]) } else { json!(kind) } });
+    let mut property =
+        json!({ "description": column.comment, "type": if column.nullable { json!([kind, "null"]) } else { json!(kind) } });
     if let Some(format) = format {
         property["format"] = json!(format);
     }

@@ -22,7 +22,8 @@ pub fn quarantine() -> Table {
             Column::new("feed", Kind::Text, "feed whose contract was broken"),
             Column::new("reason", Kind::Text, "which part of the contract: a short stable code, as out_of_range"),
             Column::new("detail", Kind::Text, "the reason in words, with the value"),
-            Column::new("received_at", Kind::Instant, "city time (UTC) at which it was received; null where it did not say").nullable(),
+            Column::new("received_at", Kind::Instant, "city time (UTC) at which it was received; null where it did not say")
+                .nullable(),
             Column::new("refused_at", Kind::Instant, "city time (UTC) at which it was refused"),
             Column::new("topic", Kind::Text, "source topic; null for a response that was never published").nullable(),
             Column::new("generation", Kind::Int32, "generation of the source topic"),
@@ -53,7 +54,11 @@ pub fn models() -> Table {
             Column::new("decided_at", Kind::Instant, "city time (UTC) of the decision"),
             Column::new("known_at", Kind::Instant, "city time (UTC): it was fitted on what was known then"),
             Column::new("fingerprint", Kind::Text, "SHA-256 of the data it was fitted on"),
-            Column::new("scores", Kind::Text, "backtest on rolling origins, as JSON: errors of the bundle, the champion and the naive rules"),
+            Column::new(
+                "scores",
+                Kind::Text,
+                "backtest on rolling origins, as JSON: errors of the bundle, the champion and the naive rules",
+            ),
             Column::new("path", Kind::Text, "where the bundle lies below the lake's root").nullable(),
         ],
         key: vec!["target", "bundle", "decided_at"],

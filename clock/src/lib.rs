@@ -7,6 +7,7 @@
 //! Nothing else in the project reads the machine's clock to learn the time of an observation, an ask or a forecast.
 
 mod followed;
+mod kept;
 mod scaled;
 mod stepped;
 
@@ -54,10 +55,12 @@ impl Clock {
         Ok(Clock(Arc::new(Kind::Scaled(scaled::Scaled::start(path, start, speed)?))))
     }
 
-    /// City time that stands at `start` until the [`Stepper`] moves it.
-    pub fn stepped(start: DateTime<Utc>) -> (Clock, Stepper) {
-        let stepped = stepped::Stepped::new(start);
-        (Clock(Arc::new(Kind::Stepped(stepped.clone()))), Stepper::new(stepped))
+    /// City time that stands at `start` until the [`Stepper`] moves it. With a `path` its position is kept there, and
+    /// goes on from there.
+    pub fn stepped(path: Option<&std::path::Path>, start: DateTime<Utc>) -> Result<(Clock, Stepper), ClockError> {
+        let start = path.map(kept::read).transpose()?.flatten().unwrap_or(start);
+        let stepped = stepped::Stepped::new(start, path.map(Into::into));
+        Ok((Clock(Arc::new(Kind::Stepped(stepped.clone()))), Stepper::new(stepped)))
     }
 
     /// The time of the process whose simulator answers at `url` (its `/clock`). Asks once before it returns, and

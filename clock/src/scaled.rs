@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ClockError;
+use crate::kept::{read, write};
 
 /// How far ahead of real time a lease reaches. A crash costs at most this, times the speed, of city time.
 const LEASE: Duration = Duration::from_millis(1000);
@@ -85,7 +86,8 @@ async fn keep_renewing(state: std::sync::Weak<Mutex<State>>) {
 impl State {
     fn position(&self, ahead: Duration) -> DateTime<Utc> {
         let passed = (self.started_at.elapsed() + ahead).mul_f64(self.speed);
-        self.start + TimeDelta::from_std(passed).expect("a process does not run for 292 years")
+        // Whole microseconds, as the file keeps them: a finer answer would lie after what a restart reads.
+        self.start + TimeDelta::microseconds(i64::try_from(passed.as_micros()).expect("a process does not run for 292,000 years"))
     }
 
     fn renew(&mut self) -> Result<(), ClockError> {
@@ -94,26 +96,6 @@ impl State {
         self.lease = lease;
         Ok(())
     }
-}
-
-fn read(path: &Path) -> Result<Option<DateTime<Utc>>, ClockError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ClockError::Keep { path: path.display().to_string(), source }),
-    };
-    text.trim().parse().map(Some).map_err(|error: chrono::ParseError| ClockError::Damaged {
-        path: path.display().to_string(),
-        detail: error.to_string(),
-    })
-}
-
-/// Replaces the file in one step, so that a kill leaves the old or the new lease, never half of one.
-fn write(path: &Path, instant: DateTime<Utc>) -> Result<(), ClockError> {
-    let keep = |source| ClockError::Keep { path: path.display().to_string(), source };
-    let temporary = path.with_extension("new");
-    std::fs::write(&temporary, instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)).map_err(keep)?;
-    std::fs::rename(&temporary, path).map_err(keep)
 }
 
 #[cfg(test)]
@@ -149,13 +131,5 @@ mod tests {
         std::mem::forget(killed);
         let next = Scaled::start(&path, start(), 3600.0).unwrap();
         assert!(next.now() >= answered);
-    }
-
-    #[test]
-    fn a_damaged_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clock");
-        std::fs::write(&path, "noon").unwrap();
-        assert!(matches!(read(&path), Err(ClockError::Damaged { .. })));
     }
 }

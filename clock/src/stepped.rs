@@ -1,15 +1,20 @@
 //! City time that moves only when asked: the fastest, and exact, for tests that replay a week or a year.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, oneshot};
 
+use crate::ClockError;
+use crate::kept;
+
 #[derive(Clone)]
 pub(crate) struct Stepped(Arc<Shared>);
 
 struct Shared {
+    path: Option<PathBuf>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -29,9 +34,9 @@ struct Sleeper {
 }
 
 impl Stepped {
-    pub(crate) fn new(start: DateTime<Utc>) -> Stepped {
+    pub(crate) fn new(start: DateTime<Utc>, path: Option<PathBuf>) -> Stepped {
         let state = State { now: start, participants: 0, asleep: 0, sleepers: BTreeMap::new(), next_id: 0 };
-        Stepped(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+        Stepped(Arc::new(Shared { path, state: Mutex::new(state), changed: Notify::new() }))
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -107,7 +112,7 @@ impl Stepper {
     /// the earliest waking, or to `until` if nothing is due before it. Says whether there is more before `until`.
     ///
     /// `settled` may wait; it is asked anew whenever a participant woke meanwhile.
-    pub async fn step(&mut self, until: DateTime<Utc>, mut settled: impl AsyncFnMut()) -> bool {
+    pub async fn step(&mut self, until: DateTime<Utc>, mut settled: impl AsyncFnMut()) -> Result<bool, ClockError> {
         loop {
             self.quiet().await;
             settled().await;
@@ -116,7 +121,11 @@ impl Stepper {
                 continue;
             }
             let next = state.sleepers.keys().next().map_or(until, |(instant, _)| (*instant).min(until));
-            state.now = state.now.max(next);
+            let next = next.max(state.now);
+            if let Some(path) = &self.clock.0.path {
+                kept::write(path, next)?;
+            }
+            state.now = next;
             while let Some(entry) = state.sleepers.first_entry() {
                 if entry.key().0 > next {
                     break;
@@ -126,7 +135,7 @@ impl Stepper {
                 // A sleeper that has stopped waiting takes itself out of the list: nobody is left to tell.
                 sleeper.wake.send(()).ok();
             }
-            return state.now < until;
+            return Ok(state.now < until);
         }
     }
 
@@ -153,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn it_waits_for_work_and_then_jumps_to_the_next_thing_due() {
         let start = "2022-09-30T15:00:00Z".parse().unwrap();
-        let (clock, mut stepper) = Clock::stepped(start);
+        let (clock, mut stepper) = Clock::stepped(None, start).unwrap();
         let mut participant = clock.participant();
         let worker = tokio::spawn(async move {
             let mut seen = Vec::new();
@@ -164,7 +173,7 @@ mod tests {
             }
             seen
         });
-        while stepper.step(start + TimeDelta::hours(5), async || ()).await {}
+        while stepper.step(start + TimeDelta::hours(5), async || ()).await.unwrap() {}
         let seen = worker.await.unwrap();
         assert_eq!(seen, (1..=3).map(|hour| start + TimeDelta::hours(hour)).collect::<Vec<_>>());
         assert_eq!(clock.now(), start + TimeDelta::hours(5));

@@ -1,0 +1,47 @@
+# `make up` builds and runs everything; `make test` passes the tests. Both get by themselves what they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: up build test slow lint bench chaos setup help
+
+export HANGANG_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hangang
+# Outside the checkout, so that a second clone builds no dependency again.
+export CARGO_TARGET_DIR ?= $(HANGANG_CACHE)/target
+CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
+
+help:
+	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
+	echo "make test    all tests"
+	echo "make slow    the second tier: real Kafka, kills, long replays"
+	echo "make build   only the binary, as bin/hangang"
+	echo "make bench   the benchmarks"
+	echo "make lint    format, lints, documentation"
+
+setup:
+	@ops/setup.sh
+
+build: setup
+	@ops/announce.sh
+	$(CARGO) build --workspace --features "$$HANGANG_FEATURES"
+	mkdir -p bin
+	ln -f "$(CARGO_TARGET_DIR)/debug/hangang" bin/hangang 2>/dev/null || cp -f "$(CARGO_TARGET_DIR)/debug/hangang" bin/hangang
+
+up: build
+	@exec bin/hangang up $(ARGS)
+
+test: setup
+	@ops/tools.sh
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests $(ARGS)
+
+slow: setup
+	@ops/tools.sh
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests -- --ignored $(ARGS)
+
+lint: setup
+	@$(CARGO) fmt --all --check
+	cargo clippy --workspace --all-targets --features "$$HANGANG_FEATURES" -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features "$$HANGANG_FEATURES"
+
+bench: build
+	@bin/hangang bench $(ARGS)

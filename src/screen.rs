@@ -1,0 +1,141 @@
+//! What a person sees: facts in two columns, progress with rate and time left, and one live line.
+//!
+//! On a terminal progress is a bar that moves; elsewhere it is a plain line every few seconds. What a program reads
+//! (`--json`, `sql`, …) goes to standard output, all of this to standard error.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a line is printed where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// Width of the column of names.
+const NAME_WIDTH: usize = 10;
+
+/// One fact: a short name and its text.
+pub fn fact(name: &str, text: impl std::fmt::Display) {
+    eprintln!("{name:<NAME_WIDTH$}{text}");
+}
+
+/// An instant as people in Seoul read it.
+pub fn kst(instant: DateTime<Utc>) -> String {
+    catalog::kst::at_kst(instant).format("%Y-%m-%d %H:%M KST").to_string()
+}
+
+/// A count with its thousands apart: 1,234,567.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration in the two units that matter: `2 h 05 min`, `3 min 20 s`, `4.1 s`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Progress of one piece of long work.
+pub struct Progress {
+    name: &'static str,
+    unit: &'static str,
+    started_at: Instant,
+    bar: Option<ProgressBar>,
+    printed_at: Mutex<Instant>,
+}
+
+impl Progress {
+    pub fn start(name: &'static str, unit: &'static str) -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(&format!(
+                "{name:<NAME_WIDTH$}{{bar:32.cyan/blue}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+            ))
+            .expect("the template is well formed");
+            ProgressBar::new(0).with_style(style)
+        });
+        let now = Instant::now();
+        Progress { name, unit, started_at: now, bar, printed_at: Mutex::new(now) }
+    }
+
+    /// `done` of `total` so far.
+    pub fn report(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            return;
+        }
+        let mut printed_at = self.printed_at.lock().expect("no holder panics");
+        if printed_at.elapsed() < PLAIN_INTERVAL {
+            return;
+        }
+        *printed_at = Instant::now();
+        let elapsed = self.started_at.elapsed();
+        let left = elapsed.mul_f64((total.saturating_sub(done)) as f64 / done.max(1) as f64);
+        fact(self.name, format!("{} of {} {}, about {} left", count(done), count(total), self.unit, duration(left)));
+    }
+
+    /// Takes the bar away and says how long it took.
+    pub fn finish(&self) -> Duration {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.started_at.elapsed()
+    }
+}
+
+/// The one line that lives: rewritten in place on a terminal, printed now and then elsewhere.
+pub struct Live {
+    terminal: bool,
+    printed_at: Option<Instant>,
+}
+
+impl Live {
+    const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+    pub fn start() -> Live {
+        Live { terminal: std::io::stderr().is_terminal(), printed_at: None }
+    }
+
+    pub fn show(&mut self, line: &str) {
+        if self.terminal {
+            // Carriage return, the line, and whatever an older, longer line left behind erased.
+            eprint!("\r{line}\x1b[K");
+        } else if self.printed_at.is_none_or(|at| at.elapsed() >= Self::PLAIN_INTERVAL) {
+            self.printed_at = Some(Instant::now());
+            eprintln!("{line}");
+        }
+    }
+
+    /// Leaves the line where it is, so that what is printed next begins on a new one.
+    pub fn end(self) {
+        if self.terminal && self.printed_at.is_none() {
+            eprintln!();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_durations_read_well() {
+        assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
+        let text = [4.1, 200.0, 7500.0, 100_000.0].map(|seconds| duration(Duration::from_secs_f64(seconds)));
+        assert_eq!(text, ["4.1 s", "3 min 20 s", "2 h 05 min", "1 d 3 h"]);
+    }
+}

@@ -1,0 +1,164 @@
+//! `hangang up`: the whole city in one process. Every stage is the one that also runs alone, and all of them speak the
+//! same protocols; only training is a process of its own, so that serving keeps its memory and speed.
+
+pub mod live;
+mod training;
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use clock::Stepper;
+use lake::Lake;
+use stream_processor::Processor;
+use tokio_util::sync::CancellationToken;
+
+use crate::city::{CityArgs, OwnCity};
+use crate::config::{Config, Source, Speed, parse_instant};
+use crate::folder::Folder;
+use crate::screen::fact;
+use crate::{broker, forecast, import, screen, stages, topics};
+
+#[derive(Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub city: CityArgs,
+    /// Stop when city time reaches this, as 2022-10-08T02:00+09:00
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    until: Option<DateTime<Utc>>,
+    /// Don't train, and don't forecast
+    #[arg(long)]
+    no_forecasts: bool,
+}
+
+pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
+    let folder = Folder::hold(&config.data)?;
+    let new = folder.belong(&config)?;
+    let cancel = stages::stopped_by_signal();
+    headline(&config, &folder, new);
+
+    let mut own = OwnCity::start(&config, &folder, &cancel).await?;
+    let clock = own.city.clock.clone();
+    let broker = broker::embedded(&config).await?;
+    if let Some(broker) = &broker {
+        // Port 0 has become a port.
+        config.kafka.listen = broker.addr();
+    }
+    let lake = stages::lake(&config).await?;
+    topics::ensure(&config.kafka.address()).await?;
+    first_history(&config, &folder, &own, &lake).await?;
+
+    let processor = Arc::new(stages::process(&config, &own.city, &lake).await?);
+    let producers = Arc::new(stages::produce(&config, &own.city, &lake, &cancel).await?);
+    let maintaining = tokio::spawn(lake::maintain(lake.clone(), Default::default(), cancel.clone()));
+    let overview = Arc::new(RwLock::new(serde_json::Value::Null));
+    let status = {
+        let overview = overview.clone();
+        Arc::new(move || overview.read().expect("no writer panics").clone())
+    };
+    let (api, postgres) = stages::serve(&config, &own.city, &lake, status, &cancel).await?;
+    let mut working = Vec::new();
+    if !args.no_forecasts {
+        let landed = live::landed(processor.clone(), producers.clone());
+        working.push(tokio::spawn(forecast::schedule(lake.clone(), clock.clone(), landed, cancel.clone())));
+        working.push(tokio::spawn(training::schedule(config.clone(), lake.clone(), clock.clone(), cancel.clone())));
+    }
+    addresses(&config, &own, &api, &postgres);
+
+    let showing = tokio::spawn(live::show(config.clone(), lake.clone(), clock.clone(), overview, cancel.clone()));
+    match (own.stepper.take(), args.until) {
+        (Some(stepper), until) => step(stepper, until, &processor, &cancel).await?,
+        (None, Some(until)) => tokio::select! { () = clock.sleep_until(until) => {}, () = cancel.cancelled() => {} },
+        (None, None) => cancel.cancelled().await,
+    }
+
+    // In the order of a record's life, so that nothing is left on the way.
+    cancel.cancel();
+    showing.await.context("the live line")?;
+    fact("stopping", "what was fetched is published, what is published is landed");
+    for work in working {
+        work.await.context("the forecasts")??;
+    }
+    Arc::into_inner(producers).expect("the schedules have ended").stop().await;
+    Arc::into_inner(processor).expect("the schedules have ended").stop().await;
+    maintaining.await.context("the lake's upkeep")?;
+    api.stopped().await?;
+    postgres.stopped().await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
+    let now = clock.now();
+    own.stop().await;
+    fact("stopped", format!("at {} city time; `hangang up` goes on from there", screen::kst(now)));
+    Ok(())
+}
+
+/// Moves a stepped city until `until`, or for ever.
+async fn step(
+    mut stepper: Stepper,
+    until: Option<DateTime<Utc>>,
+    processor: &Processor,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let mut settled = Ok(());
+    while settled.is_ok() {
+        tokio::select! {
+            more = stepper.step(until, async || settled = processor.settled().await) => if !more? {
+                break;
+            },
+            () = cancel.cancelled() => break,
+        }
+    }
+    settled.context("time stands: what is published cannot be landed")
+}
+
+/// Imports what lies before the start, once. An import that was interrupted is begun again and adds what is missing.
+async fn first_history(config: &Config, folder: &Folder, own: &OwnCity, lake: &Lake) -> anyhow::Result<()> {
+    let done = folder.path().join("imported");
+    if done.exists() {
+        return Ok(());
+    }
+    let files = own.history(config, folder)?;
+    if !files.is_empty() {
+        import::history(lake, &files, config.city.start).await?;
+    }
+    std::fs::write(&done, "").with_context(|| format!("cannot write \"{}\"", done.display()))
+}
+
+fn headline(config: &Config, folder: &Folder, new: bool) {
+    eprintln!("Hangang 한강 forecasts Seoul.\n");
+    fact(
+        "city",
+        match &config.city.source {
+            Source::Synthetic { seed } => format!("synthetic, seed {seed}, {}", pace(config)),
+            Source::Archive { folder } => format!("the archive in {}, {}", folder.display(), pace(config)),
+            Source::Real => "Seoul itself, polled as it publishes".to_owned(),
+        },
+    );
+    let state = if new { "new" } else { "going on from where it stopped" };
+    fact("data", format!("{} ({state})", folder.path().display()));
+}
+
+fn pace(config: &Config) -> String {
+    match config.city.speed {
+        Speed::Stepped => "stepped: time advances when all due work has landed".to_owned(),
+        Speed::Scaled(speed) => {
+            let day = screen::duration(Duration::from_secs_f64(86_400.0 / speed));
+            format!("{speed} times as fast as real time (a day in {day})")
+        }
+    }
+}
+
+fn addresses(config: &Config, own: &OwnCity, api: &predictor_api::Api, postgres: &lake::postgres::PostgresServer) {
+    let sql = postgres.address();
+    fact("upstream", &own.city.seoul_url);
+    fact("kafka", config.kafka.address());
+    eprintln!("\nOpen       http://{}\n", api.address());
+    eprintln!("Try        bin/hangang status");
+    eprintln!("           curl http://{}/v1/forecasts/traffic_volume/A-01/1", api.address());
+    eprintln!("           psql -h {} -p {} -c 'SELECT * FROM rollup.traffic_hourly LIMIT 5'", sql.ip(), sql.port());
+    eprintln!("Ctrl-C stops it cleanly; the next start goes on from there.\n");
+}
