@@ -3,6 +3,9 @@
 //! It stands between publishing and consuming when no other Kafka is configured. Record batches are kept as they arrive:
 //! only their place in the log is written into them, and records are never decoded on their way through.
 //!
+//! A request meets `broker` (the port), `connection` (its frame), `api` (what it asks for), `node` (what all share), then
+//! `storage` (topics, down to batches on the disk) or `groups` (who reads what, and how far they are).
+//!
 //! - A record is acknowledged once it is with the operating system: a killed process loses none. A power cut can take
 //!   what came after the last sync, [`BrokerConfig::sync_interval`] ago at most.
 //! - Timestamps are the producer's, whatever they are. Nothing is ever deleted unless someone asks for it.
