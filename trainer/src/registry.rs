@@ -1,0 +1,204 @@
+//! The registry, `forecast.models`: which bundles there are, how good they were, and which one is the champion.
+//!
+//! A row is added each time a bundle changes its standing; a bundle's newest row is its state. A change commits with a
+//! mark that counts them, so of two trainers that decide at once one is told to look again. A bundle's file lies below
+//! `models/` in the lake, and is there before its row is.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use bytes::Bytes;
+use catalog::{Target, tables};
+use chrono::{DateTime, Utc};
+use forecaster::Bundle;
+use lake::{Lake, Mark, Outcome};
+
+use crate::rows;
+
+/// Standing of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Champion,
+    Refused,
+    Retired,
+}
+
+impl Standing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Champion => "champion",
+            Standing::Refused => "refused",
+            Standing::Retired => "retired",
+        }
+    }
+}
+
+/// A bundle's state in the registry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub target: String,
+    pub bundle: String,
+    /// `lightgbm`, or the naive rule's name.
+    pub kind: String,
+    pub standing: String,
+    /// Why, in words.
+    pub reason: String,
+    pub decided_at: DateTime<Utc>,
+    pub known_at: DateTime<Utc>,
+    pub fingerprint: String,
+    /// JSON.
+    pub scores: String,
+    pub path: Option<String>,
+}
+
+/// The registry of one target at one state.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    lake: Lake,
+    target: &'static Target,
+    /// Oldest first.
+    entries: Vec<Entry>,
+    changes: Option<i64>,
+}
+
+impl Registry {
+    pub async fn read(lake: &Lake, target: &'static Target) -> Result<Registry> {
+        let mut table = lake.table(&tables::models().name).await.context("reading the model registry")?;
+        table.reload().await?;
+        let mut entries = Vec::new();
+        for batch in table.scan(None).await? {
+            entries.extend(read_entries(&batch)?.into_iter().filter(|entry| entry.target == target.name));
+        }
+        entries.sort_by(|a, b| (a.decided_at, a.standing == "champion").cmp(&(b.decided_at, b.standing == "champion")));
+        Ok(Registry { lake: lake.clone(), target, entries, changes: table.mark(&app_id(target)) })
+    }
+
+    /// The champion: the bundle whose state that is, the newest if several are. None before the first.
+    pub fn champion(&self) -> Option<&Entry> {
+        let state = |entry: &&Entry| self.state(&entry.bundle).is_some_and(|state| state == *entry);
+        self.entries.iter().rev().find(|entry| entry.standing == Standing::Champion.name() && state(entry))
+    }
+
+    /// The newest row of a bundle.
+    pub fn state(&self, bundle: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.bundle == bundle)
+    }
+
+    /// Every row, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Reads an entry's bundle from the lake.
+    pub async fn load(&self, entry: &Entry) -> Result<Bundle> {
+        let Some(path) = &entry.path else { bail!("bundle \"{}\" has no file; train again", entry.bundle) };
+        let bytes = self.lake.get(path).await.with_context(|| format!("reading bundle \"{}\"", entry.bundle))?;
+        let bundle =
+            Bundle::from_bytes(&bytes).with_context(|| format!("reading bundle \"{}\" from \"{path}\"", entry.bundle))?;
+        if bundle.id() != entry.bundle {
+            bail!("\"{path}\" holds bundle \"{}\", the registry expects \"{}\" there; train again", bundle.id(), entry.bundle);
+        }
+        Ok(bundle)
+    }
+
+    /// Keeps a bundle and gives it its standing; a new champion retires the one before. False where the registry has
+    /// changed since it was read: then nothing is changed, and one reads and decides again.
+    pub async fn register(
+        &mut self,
+        bundle: &Bundle,
+        standing: Standing,
+        reason: &str,
+        scores: &str,
+        decided_at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let path = format!("models/{}/{}.bundle", self.target.name, bundle.id());
+        self.lake
+            .put(&path, Bytes::from(bundle.to_bytes()))
+            .await
+            .with_context(|| format!("keeping bundle \"{}\"", bundle.id()))?;
+        let entry = Entry {
+            target: self.target.name.to_owned(),
+            bundle: bundle.id().to_owned(),
+            kind: bundle.kind().to_owned(),
+            standing: standing.name().to_owned(),
+            reason: reason.to_owned(),
+            decided_at,
+            known_at: bundle.known_at(),
+            fingerprint: bundle.fingerprint().to_owned(),
+            scores: scores.to_owned(),
+            path: Some(path),
+        };
+        let retired = self.champion().filter(|champion| standing == Standing::Champion && champion.bundle != entry.bundle);
+        let retired = retired.map(|champion| Entry {
+            standing: Standing::Retired.name().to_owned(),
+            reason: format!("replaced by {}", entry.bundle),
+            decided_at,
+            ..champion.clone()
+        });
+        let entries: Vec<Entry> = retired.into_iter().chain([entry]).collect();
+        let mark = Mark { app_id: app_id(self.target), from: self.changes, to: self.changes.unwrap_or(0) + 1 };
+        let mut table = self.lake.table(&tables::models().name).await?;
+        match table.append(&[write_entries(&entries)?], &[mark.clone()]).await.context("changing the model registry")? {
+            Outcome::Superseded => Ok(false),
+            Outcome::Committed { .. } => {
+                self.changes = Some(mark.to);
+                self.entries.extend(entries);
+                Ok(true)
+            }
+        }
+    }
+}
+
+fn app_id(target: &Target) -> String {
+    format!("models/{}", target.name)
+}
+
+fn read_entries(batch: &RecordBatch) -> Result<Vec<Entry>> {
+    let text = |name| rows::text(batch, name);
+    let instant = |name| rows::instant(batch, name);
+    let columns = (text("target")?, text("bundle")?, text("kind")?, text("standing")?, text("reason")?);
+    let (decided_at, known_at) = (instant("decided_at")?, instant("known_at")?);
+    let (fingerprint, scores, path) = (text("fingerprint")?, text("scores")?, text("path")?);
+    let must = |value: &Option<String>| value.clone().context("a registry row lacks what it must have");
+    let must_at = |value: Option<DateTime<Utc>>| value.context("a registry row lacks what it must have");
+    (0..batch.num_rows())
+        .map(|row| {
+            Ok(Entry {
+                target: must(&columns.0[row])?,
+                bundle: must(&columns.1[row])?,
+                kind: must(&columns.2[row])?,
+                standing: must(&columns.3[row])?,
+                reason: must(&columns.4[row])?,
+                decided_at: must_at(decided_at[row])?,
+                known_at: must_at(known_at[row])?,
+                fingerprint: must(&fingerprint[row])?,
+                scores: must(&scores[row])?,
+                path: path[row].clone(),
+            })
+        })
+        .collect()
+}
+
+fn write_entries(entries: &[Entry]) -> Result<RecordBatch> {
+    let text = |of: fn(&Entry) -> &str| Arc::new(StringArray::from_iter_values(entries.iter().map(of))) as ArrayRef;
+    let instant = |of: fn(&Entry) -> DateTime<Utc>| {
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(entries.iter().map(|entry| of(entry).timestamp_micros()))
+                .with_timezone("UTC"),
+        ) as ArrayRef
+    };
+    let columns = vec![
+        text(|entry| &entry.target),
+        text(|entry| &entry.bundle),
+        text(|entry| &entry.kind),
+        text(|entry| &entry.standing),
+        text(|entry| &entry.reason),
+        instant(|entry| entry.decided_at),
+        instant(|entry| entry.known_at),
+        text(|entry| &entry.fingerprint),
+        text(|entry| &entry.scores),
+        Arc::new(StringArray::from_iter(entries.iter().map(|entry| entry.path.as_deref()))),
+    ];
+    Ok(RecordBatch::try_new(tables::models().schema(), columns)?)
+}

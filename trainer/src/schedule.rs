@@ -1,0 +1,193 @@
+//! Forecasts and training on the city's clock.
+//!
+//! Forecasts: at each origin, when all that was received by then has landed, the champion speaks, and what came since is
+//! scored. Training: as soon as there is enough history, then once a day; the training itself is a process of its own,
+//! started by the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use catalog::{Target, kst};
+use chrono::{DateTime, TimeDelta, Utc};
+use clock::Clock;
+use futures::future::BoxFuture;
+use lake::{Lake, LakeError};
+use tokio_util::sync::CancellationToken;
+
+use crate::issue::{Issued, LOOK_BACK_DAYS, due, issue, issued_through};
+use crate::panel::{self, Panel};
+use crate::recipe::HISTORY_DAYS_MIN;
+use crate::registry::Registry;
+use crate::score::score;
+
+/// Waits until all that was received by an instant (UTC) has landed and been rolled up.
+pub type LandedThrough = Arc<dyn Fn(DateTime<Utc>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Trains once on what was known at an instant; the caller starts `hangang train` for it and waits for its end.
+pub type Train = Arc<dyn Fn(DateTime<Utc>) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// Origins that are made up for after an outage, in steps: a forecast that nobody could have used any more is not
+/// issued.
+const CATCH_UP_ORIGINS_MAX: i32 = 24;
+/// Real time between tries while the lake can't be used. Short, since city time may run six hundred times as fast.
+const RETRY: Duration = Duration::from_secs(1);
+/// Real time between looks whether history has become long enough to train on.
+const LOOK_FOR_HISTORY: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub struct ForecastConfig {
+    pub target: &'static Target,
+}
+
+#[derive(Clone, Debug)]
+pub struct TrainingConfig {
+    pub target: &'static Target,
+    /// Time of the day in Seoul at which training is due, after midnight.
+    pub at: TimeDelta,
+    /// Days from one training to the next.
+    pub every_days: i64,
+}
+
+impl TrainingConfig {
+    /// Nightly at 03:40 KST, when the day before is whole but for its last re-read.
+    pub fn daily(target: &'static Target) -> TrainingConfig {
+        TrainingConfig { target, at: TimeDelta::minutes(3 * 60 + 40), every_days: 1 }
+    }
+}
+
+/// Issues and scores a target's forecasts until cancelled.
+pub async fn run_forecasts(
+    lake: Lake,
+    clock: Clock,
+    config: ForecastConfig,
+    landed: LandedThrough,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let target = config.target;
+    let mut worker = clock.participant();
+    let mut panel = None;
+    let mut next = kst::floor(clock.now(), target.step());
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = worker.sleep_until(next) => {}
+        }
+        let round = async {
+            landed(next).await;
+            forecast_round(&lake, &clock, target, &mut panel).await
+        };
+        let done = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            done = round => done,
+        };
+        match done {
+            // At high speed an hour may have passed meanwhile: then the next round comes at once.
+            Ok(()) => next += target.step(),
+            Err(error) => {
+                // A half-read panel isn't followed further.
+                panel = None;
+                metrics::counter!("hangang_forecast_failures_total", "target" => target.name).increment(1);
+                if passing(&error) {
+                    tracing::warn!(target = target.name, error = format!("{error:#}"), "the forecast waits for the lake");
+                } else {
+                    tracing::error!(target = target.name, error = format!("{error:#}"), "no forecast; the last one stays");
+                }
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(RETRY) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Issues every origin that is due, in order, and scores what has come.
+pub async fn forecast_round(lake: &Lake, clock: &Clock, target: &'static Target, panel: &mut Option<Panel>) -> Result<()> {
+    let now = clock.now();
+    let until = now + target.step() * target.horizon as i32;
+    let panel = match panel {
+        Some(panel) => {
+            panel.refresh(until, LOOK_BACK_DAYS).await?;
+            panel
+        }
+        None => panel.insert(Panel::load(lake, target, now - TimeDelta::days(LOOK_BACK_DAYS), until).await?),
+    };
+    for origin in due(target, issued_through(lake, target).await?, now, CATCH_UP_ORIGINS_MAX) {
+        if let Issued::NothingKnown = issue(lake, target, panel, origin, clock.now()).await? {
+            tracing::info!(target = target.name, %origin, "nothing to forecast from yet");
+        }
+    }
+    score(lake, target, panel).await?;
+    Ok(())
+}
+
+/// Trains a target until cancelled: first as soon as there is history enough and no trained bundle yet, then on
+/// schedule.
+pub async fn run_training(
+    lake: Lake,
+    clock: Clock,
+    config: TrainingConfig,
+    train: Train,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let target = config.target;
+    loop {
+        // The stepped clock doesn't wait for training: who steps it decides when to train.
+        let due = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            due = next_training(&lake, &clock, &config) => due,
+        };
+        let known_at = match due {
+            Ok(Some(at)) => at,
+            Ok(None) => {
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(LOOK_FOR_HISTORY) => continue,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(target = target.name, error = format!("{error:#}"), "training waits for the lake");
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(RETRY) => continue,
+                }
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = clock.sleep_until(known_at) => {}
+        }
+        let trained = tokio::select! {
+            // Whoever started the training's process ends it when this future is dropped.
+            () = cancel.cancelled() => return Ok(()),
+            trained = train(kst::floor(clock.now(), target.step())) => trained,
+        };
+        if let Err(error) = trained {
+            metrics::counter!("hangang_train_failures_total", "target" => target.name).increment(1);
+            tracing::error!(target = target.name, error = format!("{error:#}"), "training failed; the champion stays");
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = clock.sleep_until(clock.now() + TimeDelta::days(config.every_days)) => {}
+            }
+        }
+    }
+}
+
+/// When training is due next: now, if nothing was trained yet; none while history is too short.
+async fn next_training(lake: &Lake, clock: &Clock, config: &TrainingConfig) -> Result<Option<DateTime<Utc>>> {
+    let target = config.target;
+    let registry = Registry::read(lake, target).await?;
+    let last = registry.entries().iter().filter(|entry| entry.kind == "lightgbm").map(|entry| entry.decided_at).max();
+    if let Some(last) = last {
+        let day = kst::floor(last - config.at, TimeDelta::days(1)) + config.at;
+        return Ok(Some(day + TimeDelta::days(config.every_days)));
+    }
+    let now = clock.now();
+    let days = panel::extent(lake, target).await?.map_or(0, |(first, _)| (now - first).num_days());
+    Ok((days >= HISTORY_DAYS_MIN).then_some(now))
+}
+
+fn passing(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<LakeError>().is_some_and(LakeError::is_passing))
+}

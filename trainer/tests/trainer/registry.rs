@@ -1,0 +1,70 @@
+//! The registry: a champion always exists, only a better one replaces it, and decisions don't pass each other unseen.
+
+use forecaster::Bundle;
+use trainer::{Registry, Standing, ensure_champion, fit_naive};
+
+use super::city::{CITY, City, day, rows};
+use trainer::{Panel, Recipe};
+
+async fn panel(city: &City, days: i64) -> Panel {
+    Panel::load(&city.lake, CITY, day(0), day(days)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_best_naive_rule_is_the_first_champion() {
+    let city = City::of(&rows(1, 3, 40)).await;
+    let history = panel(&city, 40).await.shared_history();
+    let bundle = ensure_champion(&city.lake, CITY, &history, day(40)).await.unwrap().expect("there is history enough");
+    let registry = Registry::read(&city.lake, CITY).await.unwrap();
+    let champion = registry.champion().unwrap();
+    assert_eq!((champion.bundle.as_str(), champion.kind.as_str()), (bundle.id(), bundle.kind()));
+    assert!(["last", "day", "week", "week_mean"].contains(&bundle.kind()));
+    assert_eq!(registry.load(champion).await.unwrap().to_bytes(), bundle.to_bytes());
+    // Asked again, it is the same one.
+    let again = ensure_champion(&city.lake, CITY, &history, day(41)).await.unwrap().unwrap();
+    assert_eq!(again.id(), bundle.id());
+    assert_eq!(Registry::read(&city.lake, CITY).await.unwrap().entries().len(), 1);
+}
+
+#[tokio::test]
+async fn without_any_history_there_is_no_champion_yet() {
+    let city = City::empty().await;
+    let history = panel(&city, 5).await.shared_history();
+    assert!(ensure_champion(&city.lake, CITY, &history, day(5)).await.unwrap().is_none());
+}
+
+async fn bundles(city: &City) -> [Bundle; 3] {
+    let panel = panel(city, 40).await;
+    [30, 35, 40].map(|days| fit_naive(panel.history(), CITY, day(days), &Recipe::default()).unwrap())
+}
+
+#[tokio::test]
+async fn a_new_champion_retires_the_one_before_and_a_refused_one_changes_nothing() {
+    let city = City::of(&rows(1, 3, 40)).await;
+    let [first, second, third] = bundles(&city).await;
+    let mut registry = Registry::read(&city.lake, CITY).await.unwrap();
+    assert!(registry.champion().is_none());
+    assert!(registry.register(&first, Standing::Champion, "the first", "{}", day(30)).await.unwrap());
+    assert!(registry.register(&second, Standing::Refused, "worse", "{}", day(35)).await.unwrap());
+    assert_eq!(registry.champion().unwrap().bundle, first.id());
+    assert!(registry.register(&third, Standing::Champion, "better", "{}", day(40)).await.unwrap());
+
+    let registry = Registry::read(&city.lake, CITY).await.unwrap();
+    let standing = |bundle: &Bundle| registry.state(bundle.id()).unwrap().standing.as_str();
+    assert_eq!([standing(&first), standing(&second), standing(&third)], ["retired", "refused", "champion"]);
+    assert_eq!(registry.champion().unwrap().bundle, third.id());
+    assert!(registry.state(first.id()).unwrap().reason.contains(third.id()), "it says by whom it was replaced");
+}
+
+#[tokio::test]
+async fn of_two_that_decide_at_once_one_is_told_to_look_again() {
+    let city = City::of(&rows(1, 3, 40)).await;
+    let [first, second, _] = bundles(&city).await;
+    let mut one = Registry::read(&city.lake, CITY).await.unwrap();
+    let mut other = Registry::read(&city.lake, CITY).await.unwrap();
+    assert!(one.register(&first, Standing::Champion, "the first", "{}", day(30)).await.unwrap());
+    assert!(!other.register(&second, Standing::Champion, "the first, too", "{}", day(30)).await.unwrap());
+    let registry = Registry::read(&city.lake, CITY).await.unwrap();
+    assert_eq!(registry.champion().unwrap().bundle, first.id());
+    assert_eq!(registry.entries().len(), 1);
+}
