@@ -20,7 +20,8 @@ use crate::secret::Secret;
 const CONNECT_SECONDS_MAX: u64 = 3;
 /// The whole of a request, body included: ten times what the portal takes on a bad day.
 const REQUEST_SECONDS_MAX: u64 = 10;
-/// 1000 rows of the widest feed are 250 kB; a Kafka record, in which an unreadable answer is kept whole, holds 1 MiB.
+/// 1000 rows of the widest feed are 250 kB; a Kafka record, in which an unreadable answer is kept whole with its reason,
+/// holds 1 MiB.
 const BODY_BYTES_MAX: usize = 1_000_000;
 
 /// A complete answer, the key taken out.

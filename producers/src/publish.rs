@@ -25,6 +25,8 @@ use crate::record::{Record, rfc3339};
 /// Records handed to librdkafka and not acknowledged: some pages of 1000 rows. Whoever brings more waits.
 const UNACKNOWLEDGED_MAX: &str = "20000";
 const UNACKNOWLEDGED_KIB_MAX: &str = "32768";
+/// Kafka's own greatest record, `max.message.bytes`: an answer kept whole (1 MB at most) and its headers.
+const RECORD_BYTES_MAX: &str = "1048588";
 /// How long a record waits for others to share its batch.
 const LINGER_MS: &str = "5";
 /// Longest pause before a lost broker is tried again; it takes some seconds to come back.
@@ -74,6 +76,7 @@ impl Publisher {
             .set("compression.type", "lz4")
             // Java's default, so that a series has its partition whichever client writes it.
             .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", RECORD_BYTES_MAX)
             .set("linger.ms", LINGER_MS)
             .set("queue.buffering.max.messages", UNACKNOWLEDGED_MAX)
             .set("queue.buffering.max.kbytes", UNACKNOWLEDGED_KIB_MAX)

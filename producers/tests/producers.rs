@@ -5,6 +5,8 @@ mod kafka;
 #[path = "producers/upstream.rs"]
 mod upstream;
 
+#[path = "producers/city.rs"]
+mod city;
 #[path = "producers/fetching.rs"]
 mod fetching;
 #[path = "producers/polling.rs"]

@@ -5,7 +5,7 @@
 //! child of the root holds a RESULT is the envelope. Tag names are matched without case.
 
 use super::error::ParseError;
-use super::markup::Node;
+use super::markup::{Node, shorten};
 use super::row::Row;
 
 const OK: &str = "INFO-000";
@@ -30,21 +30,21 @@ pub(super) fn open(root: &Node) -> Result<Envelope<'_>, ParseError> {
         NO_ROWS => return Ok(Envelope { total: 0, rows: Vec::new() }),
         _ => {
             return Err(ParseError::Refused {
-                code,
+                code: shorten(&code),
                 message: first_line(&text(["MESSAGE", "RESULT.MESSAGE"]).unwrap_or_default()),
             });
         }
     }
     let total = holder.child("list_total_count").map(|node| node.text.as_str());
-    let total = total
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| ParseError::NoTotal { found: total.map_or_else(|| paths(root), |text| format!("\"{text}\"")) })?;
+    let total = total.and_then(|text| text.parse().ok()).ok_or_else(|| ParseError::NoTotal {
+        found: total.map_or_else(|| paths(root), |text| format!("\"{}\"", shorten(text))),
+    })?;
     Ok(Envelope { total, rows: holder.named("row").map(Row).collect() })
 }
 
 /// Messages have several lines; the first says what it is.
 fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().trim().to_owned()
+    shorten(message.lines().next().unwrap_or_default())
 }
 
 /// What stands in the answer's first two levels, each name once.

@@ -10,7 +10,7 @@ use super::error::ParseError;
 
 /// Envelope, row, field and one to spare; deeper nesting is no answer of these upstreams, and must not cost the stack.
 const DEPTH_MAX: usize = 16;
-/// How much of an unreadable answer's beginning, or of a page's title, a message shows.
+/// How much of an upstream's text a message shows.
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// An element or member: its children, and its text where it has none.
@@ -70,7 +70,8 @@ fn title(page: &[u8]) -> String {
     shorten(title.unwrap_or_default())
 }
 
-fn shorten(text: &str) -> String {
+/// A text as a message shows it: on one line, its beginning only.
+pub(super) fn shorten(text: &str) -> String {
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((at, _)) = text.char_indices().nth(SHOWN_CHARS_MAX) {
         text.truncate(at);

@@ -1,7 +1,7 @@
 //! One row of an answer: named texts, read by a feed's file. Everything is asked for by name and in a type; what is not
 //! there, or not of its type, is an error that says what was expected and what was found.
 
-use super::markup::Node;
+use super::markup::{Node, shorten};
 
 /// How many names a message lists.
 const SHOWN_NAMES_MAX: usize = 12;
@@ -47,14 +47,14 @@ impl Row<'_> {
 
     /// The fault of a field that is there and cannot be what is expected.
     pub(crate) fn wrong(&self, field: &'static str, expected: &'static str) -> RowFault {
-        let found = self.0.child(field).map(|node| node.text.clone()).unwrap_or_default();
+        let found = self.0.child(field).map(|node| shorten(&node.text)).unwrap_or_default();
         RowFault::Wrong { field, expected, found }
     }
 }
 
 /// Names, each in quotes.
 pub(super) fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    let mut names: Vec<_> = names.take(SHOWN_NAMES_MAX + 1).map(|name| format!("\"{}\"", shorten(name))).collect();
     if names.is_empty() {
         return "nothing".to_owned();
     }

@@ -163,6 +163,22 @@ fn every_cut_of_an_answer_is_refused_and_none_panics() {
 }
 
 #[test]
+fn a_message_stays_short_whatever_the_answer_holds() {
+    let long = "9x ".repeat(10_000);
+    let answers = [
+        TWO_LANES.replace("512", &long),
+        TWO_LANES.replace("vol>", &format!("{}>", "v".repeat(10_000))),
+        TWO_LANES.replace("count>2<", &format!("count>{long}<")),
+        TWO_LANES.replace("RESULT>", &format!("{}>", "R".repeat(10_000))),
+        format!("<RESULT><CODE>{long}</CODE><MESSAGE>{long}</MESSAGE></RESULT>"),
+    ];
+    for answer in answers {
+        let error = volume(answer).lines().last().unwrap().to_owned();
+        assert!(error.starts_with('[') && error.chars().count() < 400, "{error}");
+    }
+}
+
+#[test]
 fn no_changed_byte_makes_the_reader_panic() {
     let ask = Ask::now(&traffic_volume::SOURCE, Some("B-07"), received_at());
     for at in 0..TWO_LANES.len() {

@@ -356,6 +356,23 @@ async fn an_unreadable_answer_is_kept_whole_with_its_reason() {
 }
 
 #[tokio::test]
+async fn even_the_largest_unreadable_answer_is_kept_whole() {
+    let body = [b"<".to_vec(), vec![0xc1; 999_999]].concat();
+    let answer = body.clone();
+    let mut city = City::start(at("2022-10-01T01:00"), move |segments, now| match segments[2] {
+        "VolInfo" if segments[5..] == ["A-01", "20221001", "00"] => (200, answer.clone()),
+        _ => city(segments, now),
+    })
+    .await;
+    let producers = city.producers(Resume::default());
+    city.until(at("2022-10-01T02:00")).await;
+    producers.stop().await;
+    let letters = city.topic("traffic_volume.dlq").await;
+    assert_eq!(letters.iter().map(|letter| letter.header("reason")).collect::<Vec<_>>(), ["encoding"]);
+    assert!(letters[0].payload == body);
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_be_read_keeps_its_answer_and_publishes_the_others() {
     let spoil = |(status, body): Reply| (status, String::from_utf8(body).unwrap().replacen("<vol>", "<vol>?", 1).into_bytes());
     let spoiled_once = Mutex::new(false);
