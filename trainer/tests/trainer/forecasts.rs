@@ -118,7 +118,7 @@ async fn on_a_stepped_clock_every_hour_is_forecast_from_what_was_known_then() {
     let before: Vec<Row> = all.iter().filter(|row| row.received_at <= begin).cloned().collect();
     let city = Arc::new(tokio::sync::Mutex::new(City::of(&before).await));
     let lake = city.lock().await.lake.clone();
-    let (clock, mut stepper) = Clock::stepped(begin);
+    let (clock, mut stepper) = Clock::stepped(None, begin).unwrap();
 
     // Whoever waits for what was received by an instant lands it: as the processor would have.
     let landed = {
@@ -139,8 +139,8 @@ async fn on_a_stepped_clock_every_hour_is_forecast_from_what_was_known_then() {
     let cancel = CancellationToken::new();
     let running = tokio::spawn(run_forecasts(lake.clone(), clock, ForecastConfig { target: CITY }, landed, cancel.clone()));
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    while stepper.step(begin + TimeDelta::hours(6), async || ()).await {}
-    stepper.step(begin + TimeDelta::hours(6), async || ()).await;
+    while stepper.step(begin + TimeDelta::hours(6), async || ()).await.unwrap() {}
+    stepper.step(begin + TimeDelta::hours(6), async || ()).await.unwrap();
     cancel.cancel();
     running.await.unwrap().unwrap();
 
