@@ -27,7 +27,7 @@ mod import;
 
 pub use config::ProcessorConfig;
 pub use import::{ImportError, ImportOptions, ImportReport, Progress, import};
-pub use marks::Place;
+pub use marks::{Place, newest as newest_marks};
 pub use processor::{Processor, Unsettled};
 pub use resolve::{Resolved, accept_loss, new_generation};
 pub use resume::{Loss, Stopped};

@@ -26,15 +26,12 @@ struct City {
     folder: tempfile::TempDir,
     broker: Broker,
     lake: Lake,
+    clock: Clock,
     config: ProcessorConfig,
 }
 
 fn now() -> DateTime<Utc> {
     "2022-10-31T00:00:00Z".parse().unwrap()
-}
-
-fn clock() -> Clock {
-    Clock::stepped(now()).0
 }
 
 async fn broker_at(folder: &Path) -> Broker {
@@ -48,7 +45,8 @@ impl City {
         let lake = lakes::open(&folder.path().join("lake")).await;
         let mut config = ProcessorConfig::new(broker.addr().to_string(), "hangang");
         config.feeds = vec![&FEED];
-        City { folder, broker, lake, config }
+        let clock = Clock::scaled(&folder.path().join("clock"), now(), 1.0).unwrap();
+        City { folder, broker, lake, clock, config }
     }
 
     /// The same lake, and a broker that has forgotten everything.
@@ -61,7 +59,7 @@ impl City {
     }
 
     async fn processor(&self) -> Processor {
-        Processor::start(self.lake.clone(), clock(), self.config.clone()).await.unwrap()
+        Processor::start(self.lake.clone(), self.clock.clone(), self.config.clone()).await.unwrap()
     }
 
     /// Starts a processor, waits until everything has arrived, and stops it.
@@ -155,7 +153,7 @@ async fn two_processors_share_the_partitions_and_land_each_record_once() {
     let first = city.processor().await;
     city.publish(FEED.topic(), good(0..3000)).await;
     let other = lakes::open(&city.folder.path().join("lake")).await;
-    let second = Processor::start(other, clock(), city.config.clone()).await.unwrap();
+    let second = Processor::start(other, city.clock.clone(), city.config.clone()).await.unwrap();
     for part in 1..6 {
         city.publish(FEED.topic(), good(part * 3000..(part + 1) * 3000)).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
