@@ -7,7 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CopyTarget, DiscardObject, Expr, Ident, Query, Reset, Select, Set, SetExpr, Statement, Value, ValueWithSpan, Visit, Visitor,
+    ContextModifier, CopyTarget, DiscardObject, Expr, Ident, Query, Reset, Select, Set, SetExpr, Statement, Value, ValueWithSpan,
+    Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -78,8 +79,7 @@ fn action(statement: Statement) -> Result<Action, SqlError> {
     Ok(match statement {
         Statement::Query(query) => {
             refuse_writes(&query)?;
-            let tag = "SELECT";
-            Action::Read { statement: Box::new(Statement::Query(query)), tag }
+            Action::Read { statement: Box::new(Statement::Query(query)), tag: "SELECT" }
         }
         Statement::Explain { statement, describe_alias, analyze, verbose, query_plan, estimate, format, options } => {
             // Only a read is explained: EXPLAIN ANALYZE runs its statement.
@@ -150,7 +150,6 @@ fn refused(statement: &Statement) -> SqlError {
 }
 
 fn of_set(set: Set) -> Result<Action, SqlError> {
-    use datafusion::sql::sqlparser::ast::ContextModifier;
     Ok(match set {
         Set::SingleAssignment { scope, hivevar: false, variable, values } => {
             let local = matches!(scope, Some(ContextModifier::Local));

@@ -18,58 +18,39 @@ pub(super) fn all(user: &str, pid: i32) -> Vec<ScalarUDF> {
     let text = |text: &str| ScalarValue::from(text);
     let version =
         format!("PostgreSQL {SERVER_VERSION} {}, DataFusion {}", env!("CARGO_PKG_VERSION"), datafusion::DATAFUSION_VERSION);
-    let constants = [
-        ("version", 0, text(&version)),
-        ("current_database", 0, text(crate::CATALOG)),
-        ("current_catalog", 0, text(crate::CATALOG)),
-        ("current_schema", 0, text("public")),
-        ("current_user", 0, text(user)),
-        ("session_user", 0, text(user)),
-        ("pg_backend_pid", 0, ScalarValue::from(pid)),
-        ("pg_is_in_recovery", 0, ScalarValue::from(false)),
-        ("pg_get_userbyid", 1, text(OWNER)),
-        ("pg_encoding_to_char", 1, text("UTF8")),
+    let nothing = ScalarValue::Utf8(None);
+    // Name, how many arguments it takes, and its answer.
+    let constants: [(&'static str, &[usize], ScalarValue); 17] = [
+        ("version", &[0], text(&version)),
+        ("current_database", &[0], text(crate::CATALOG)),
+        ("current_catalog", &[0], text(crate::CATALOG)),
+        ("current_schema", &[0], text("public")),
+        ("current_user", &[0], text(user)),
+        ("session_user", &[0], text(user)),
+        ("pg_backend_pid", &[0], ScalarValue::from(pid)),
+        ("pg_is_in_recovery", &[0], ScalarValue::from(false)),
+        ("pg_get_userbyid", &[1], text(OWNER)),
+        ("pg_encoding_to_char", &[1], text("UTF8")),
         // Every table is named with its schema in what psql prints, and is there for everybody.
-        ("pg_table_is_visible", 1, ScalarValue::from(true)),
-        ("pg_type_is_visible", 1, ScalarValue::from(true)),
-        ("pg_relation_is_publishable", 1, ScalarValue::from(false)),
+        ("pg_table_is_visible", &[1], ScalarValue::from(true)),
+        ("pg_type_is_visible", &[1], ScalarValue::from(true)),
+        ("pg_relation_is_publishable", &[1], ScalarValue::from(false)),
         // Of what a table here hasn't got there is no definition.
-        ("pg_get_expr", 2, ScalarValue::Utf8(None)),
-        ("pg_get_expr", 3, ScalarValue::Utf8(None)),
-        ("pg_get_constraintdef", 2, ScalarValue::Utf8(None)),
-        ("pg_get_statisticsobjdef_columns", 1, ScalarValue::Utf8(None)),
+        ("pg_get_expr", &[2, 3], nothing.clone()),
+        ("pg_get_constraintdef", &[1, 2], nothing.clone()),
+        ("pg_get_indexdef", &[1, 3], nothing.clone()),
+        ("pg_get_statisticsobjdef_columns", &[1], nothing),
     ];
-    let mut functions: Vec<Constant> = Vec::new();
-    for (name, arguments, value) in constants {
-        match functions.iter_mut().find(|function| function.name == name) {
-            Some(function) => function.arguments.push(arguments),
-            None => functions.push(Constant { name, arguments: vec![arguments], value }),
-        }
-    }
-    let constants = functions.into_iter().map(|function| ScalarUDF::from(function.finished()));
-    constants
-        .chain([ScalarUDF::from(FormatType {
-            signature: Signature::exact(vec![DataType::Int64, DataType::Int64], Volatility::Immutable),
-        })])
-        .collect()
+    let form = |&count: &usize| if count == 0 { TypeSignature::Nullary } else { TypeSignature::Any(count) };
+    let constant = |(name, arguments, value): (&'static str, &[usize], ScalarValue)| {
+        let signature = Signature::one_of(arguments.iter().map(form).collect(), Volatility::Stable);
+        ScalarUDF::from(Answer { name, signature, value })
+    };
+    let format_type = FormatType { signature: Signature::exact(vec![DataType::Int64, DataType::Int64], Volatility::Immutable) };
+    constants.into_iter().map(constant).chain([ScalarUDF::from(format_type)]).collect()
 }
 
 /// A function that answers the same to everything.
-#[derive(Debug)]
-struct Constant {
-    name: &'static str,
-    arguments: Vec<usize>,
-    value: ScalarValue,
-}
-
-impl Constant {
-    fn finished(self) -> Answer {
-        let forms =
-            self.arguments.iter().map(|&count| if count == 0 { TypeSignature::Nullary } else { TypeSignature::Any(count) });
-        Answer { signature: Signature::one_of(forms.collect(), Volatility::Stable), name: self.name, value: self.value }
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Answer {
     name: &'static str,

@@ -125,7 +125,7 @@ fn namespaces(lake: &dyn CatalogProvider) -> Frame {
         .int("oid", names.iter().map(|name| oid(name)))
         .text("nspname", names.iter())
         .int("nspowner", names.iter().map(|_| ROLE))
-        .null("nspacl")
+        .no_list("nspacl")
 }
 
 fn classes(relations: &[Relation]) -> Frame {
@@ -159,8 +159,8 @@ fn classes(relations: &[Relation]) -> Frame {
         .flag("relispopulated", true)
         .text("relreplident", all.clone().map(|_| "n"))
         .flag("relispartition", false)
-        .null("relacl")
-        .null("reloptions")
+        .no_list("relacl")
+        .no_list("reloptions")
         .null("relpartbound")
 }
 
@@ -191,8 +191,8 @@ fn attributes(relations: &[Relation]) -> Result<Frame, DataFusionError> {
         .text("attcompression", all.clone().map(|_| ""))
         .small("attstattarget", all.clone().map(|_| -1))
         .int("attcollation", all.clone().map(|_| 0))
-        .null("attacl")
-        .null("attoptions"))
+        .no_list("attacl")
+        .no_list("attoptions"))
 }
 
 fn descriptions(relations: &[Relation]) -> Frame {
@@ -290,7 +290,7 @@ fn databases() -> Frame {
         .null("datlocale")
         .flag("datistemplate", false)
         .flag("datallowconn", true)
-        .null("datacl")
+        .no_list("datacl")
 }
 
 fn roles() -> Frame {
@@ -384,6 +384,12 @@ impl Frame {
     fn null(self, name: &'static str) -> Frame {
         let rows = self.rows;
         self.with(name, arrow::array::new_null_array(&DataType::Utf8, rows))
+    }
+
+    /// A list of texts that is null in every row, as of privileges.
+    fn no_list(self, name: &'static str) -> Frame {
+        let rows = self.rows;
+        self.with(name, arrow::array::new_null_array(&DataType::new_list(DataType::Utf8, true), rows))
     }
 
     fn table(self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
