@@ -3,7 +3,7 @@
 //! One lane of it is late: the rollup's sum is first the sum of three lanes and then of four. Nothing of our own
 //! simulator takes part; the upstream here is a socket that gives the recordings.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catalog::{FEEDS, Rollup};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,7 +49,11 @@ fn every_stage_makes_of_an_answer_what_the_next_one_takes() {
     // 4 publish
     let records: Vec<_> = answer.observations.iter().map(|observation| record(observation, received_at)).collect();
     let shown: Vec<String> = records.iter().map(|r| format!("{} @{} {}", r.key, r.timestamp_ms, r.payload)).collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    A-01/1/1 @1664751600000 {"spot":"A-01","direction":1,"lane":1,"observed_at":"2022-10-02T23:00:00Z","volume":251,"received_at":"2022-10-03T00:30:01.250Z"}
+    A-01/1/2 @1664751600000 {"spot":"A-01","direction":1,"lane":2,"observed_at":"2022-10-02T23:00:00Z","volume":388,"received_at":"2022-10-03T00:30:01.250Z"}
+    A-01/2/1 @1664751600000 {"spot":"A-01","direction":2,"lane":1,"observed_at":"2022-10-02T23:00:00Z","volume":305,"received_at":"2022-10-03T00:30:01.250Z"}
+    "#);
 
     // 5 consume → 6 check
     let consumed: Vec<_> = records
@@ -65,7 +69,15 @@ fn every_stage_makes_of_an_answer_what_the_next_one_takes() {
         .collect();
     let checked = Checker::new(source.feed).check(received_at, consumed.into_iter());
     assert!(checked.refused.is_empty());
-    insta::assert_snapshot!(arrow::util::pretty::pretty_format_batches(&[checked.rows]).unwrap(), @"");
+    insta::assert_snapshot!(arrow::util::pretty::pretty_format_batches(&[checked.rows]).unwrap(), @r#"
+    +------+-----------+------+----------------------+--------+--------------------------+----------------+------------+-----------+--------+
+    | spot | direction | lane | observed_at          | volume | received_at              | topic          | generation | partition | offset |
+    +------+-----------+------+----------------------+--------+--------------------------+----------------+------------+-----------+--------+
+    | A-01 | 1         | 1    | 2022-10-02T23:00:00Z | 251    | 2022-10-03T00:30:01.250Z | traffic_volume | 0          | 2         | 40     |
+    | A-01 | 1         | 2    | 2022-10-02T23:00:00Z | 388    | 2022-10-03T00:30:01.250Z | traffic_volume | 0          | 2         | 41     |
+    | A-01 | 2         | 1    | 2022-10-02T23:00:00Z | 305    | 2022-10-03T00:30:01.250Z | traffic_volume | 0          | 2         | 42     |
+    +------+-----------+------+----------------------+--------+--------------------------+----------------+------------+-----------+--------+
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,16 +105,39 @@ async fn a_late_lane_joins_its_sum() {
         arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
     };
     until(first_ask() + TimeDelta::minutes(1)).await;
-    insta::assert_snapshot!(sums().await, @"");
+    insta::assert_snapshot!(sums().await, @r#"
+    +-----------+----------------------+--------+-------+----------------------+
+    | direction | observed_at          | volume | lanes | received_at          |
+    +-----------+----------------------+--------+-------+----------------------+
+    | 1         | 2022-10-02T23:00:00Z | 639    | 2     | 2022-10-03T00:30:00Z |
+    | 2         | 2022-10-02T23:00:00Z | 305    | 1     | 2022-10-03T00:30:00Z |
+    +-----------+----------------------+--------+-------+----------------------+
+    "#);
     until(first_ask() + TimeDelta::hours(3)).await;
-    insta::assert_snapshot!(sums().await, @"");
+    insta::assert_snapshot!(sums().await, @r#"
+    +-----------+----------------------+--------+-------+----------------------+
+    | direction | observed_at          | volume | lanes | received_at          |
+    +-----------+----------------------+--------+-------+----------------------+
+    | 1         | 2022-10-02T23:00:00Z | 639    | 2     | 2022-10-03T00:30:00Z |
+    | 2         | 2022-10-02T23:00:00Z | 602    | 2     | 2022-10-03T02:30:00Z |
+    +-----------+----------------------+--------+-------+----------------------+
+    "#);
 
     // 7 land: every revision is kept, and where it came from. Only what is new or changed was published again.
     let landed = lake
         .query("SELECT direction, lane, volume, received_at FROM observed.traffic_volume ORDER BY received_at, direction, lane")
         .await
         .unwrap();
-    insta::assert_snapshot!(arrow::util::pretty::pretty_format_batches(&landed).unwrap(), @"");
+    insta::assert_snapshot!(arrow::util::pretty::pretty_format_batches(&landed).unwrap(), @r#"
+    +-----------+------+--------+----------------------+
+    | direction | lane | volume | received_at          |
+    +-----------+------+--------+----------------------+
+    | 1         | 1    | 251    | 2022-10-03T00:30:00Z |
+    | 1         | 2    | 388    | 2022-10-03T00:30:00Z |
+    | 2         | 1    | 305    | 2022-10-03T00:30:00Z |
+    | 2         | 2    | 297    | 2022-10-03T02:30:00Z |
+    +-----------+------+--------+----------------------+
+    "#);
     assert_eq!(topic_length(&bootstrap), 4);
 
     // 8 roll up: the same as the SQL over the whole of observed.
@@ -127,10 +162,13 @@ fn topic_length(bootstrap: &str) -> usize {
         .map(|partition| consumer.fetch_watermarks("traffic_volume", partition, Duration::from_secs(5)).unwrap().1)
         .sum();
     consumer.subscribe(&["traffic_volume"]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
     let mut read = 0;
     while read < ends as usize {
-        let message = consumer.poll(Duration::from_secs(10)).expect("a record within ten seconds").unwrap();
-        assert!(message.payload().is_some());
+        assert!(Instant::now() < deadline, "{read} of {ends} records within thirty seconds");
+        // Nothing comes, too, while the group takes up the new member.
+        let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
+        assert!(message.unwrap().payload().is_some());
         read += 1;
     }
     read

@@ -31,12 +31,6 @@ impl Data {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)
     }
-
-    fn sql(&self, query: &str) -> String {
-        let output = self.hangang(&["sql", query, "--format", "csv"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
 }
 
 /// The folder of real data, where it is at hand.
