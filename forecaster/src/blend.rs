@@ -1,4 +1,4 @@
-//! How much of the model, the reference and each naive rule goes into the median, by horizon.
+//! How much of the model, the reference, the usual and each naive rule goes into the median, by horizon.
 //!
 //! Weights are found on judged origins that the trees have not seen: by moving a twentieth from one part to another for
 //! as long as the error falls. Near the origin persistence has its say; far from it the usual has.
@@ -21,8 +21,8 @@ const ROWS_MAX: usize = 40_000;
 /// Fewer judged rows than this in a band and the trees speak alone.
 const ROWS_MIN: usize = 200;
 
-/// The parts of a blend: the trees, the reference, the rules.
-const PARTS: usize = 2 + Rule::ALL.len();
+/// The parts of a blend: the trees, the reference, the usual, the rules.
+const PARTS: usize = 3 + Rule::ALL.len();
 
 /// Which band a horizon is in.
 pub(crate) fn band(horizon: u32) -> usize {
@@ -41,6 +41,7 @@ pub struct Blend {
 struct Weights {
     trees: Exact,
     reference: Exact,
+    usual: Exact,
     /// In the order of [`Rule::ALL`].
     rules: [Exact; Rule::ALL.len()],
 }
@@ -76,17 +77,17 @@ const TREES_ALONE: [f64; PARTS] = {
 
 fn parts(row: &Judged) -> [f64; PARTS] {
     let [last, day, week, week_mean] = row.rules;
-    [row.trees[1].exp_m1(), row.reference, last, day, week, week_mean]
+    [row.trees[1].exp_m1(), row.reference, row.usual, last, day, week, week_mean]
 }
 
 fn to_array(weights: Weights) -> [f64; PARTS] {
     let [last, day, week, week_mean] = weights.rules;
-    [weights.trees, weights.reference, last, day, week, week_mean].map(|Exact(weight)| weight)
+    [weights.trees, weights.reference, weights.usual, last, day, week, week_mean].map(|Exact(weight)| weight)
 }
 
 fn from_array(weights: [f64; PARTS]) -> Weights {
-    let [trees, reference, last, day, week, week_mean] = weights.map(Exact);
-    Weights { trees, reference, rules: [last, day, week, week_mean] }
+    let [trees, reference, usual, last, day, week, week_mean] = weights.map(Exact);
+    Weights { trees, reference, usual, rules: [last, day, week, week_mean] }
 }
 
 fn mix(weights: &[f64; PARTS], parts: &[f64; PARTS]) -> f64 {
@@ -129,7 +130,7 @@ mod tests {
             .map(|index| {
                 let truth = f64::from(index % 97) + 100.0;
                 let noise = f64::from((index * 31) % 17) - 8.0;
-                ([truth + noise, f64::NAN, truth - noise, 0.0, 0.0, 0.0], truth)
+                ([truth + noise, f64::NAN, truth - noise, 0.0, 0.0, 0.0, 0.0], truth)
             })
             .collect();
         let weights = descend(&rows);
@@ -138,6 +139,6 @@ mod tests {
 
     #[test]
     fn what_is_missing_leaves_its_weight_to_the_trees() {
-        assert_eq!(mix(&[0.5, 0.5, 0.0, 0.0, 0.0, 0.0], &[10.0, f64::NAN, 1.0, 1.0, 1.0, 1.0]), 10.0);
+        assert_eq!(mix(&[0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0], &[10.0, f64::NAN, 1.0, 1.0, 1.0, 1.0, 1.0]), 10.0);
     }
 }

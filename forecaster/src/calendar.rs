@@ -30,6 +30,7 @@ pub struct Calendar {
     days: Vec<Day>,
     like: Vec<Vec<i64>>,
     in_class: Vec<Vec<i64>>,
+    same: Vec<Vec<i64>>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +51,11 @@ impl Day {
         if self.holiday { 6 } else { self.weekday }
     }
 
+    /// The kind, but public holidays apart from Sundays: 7.
+    fn sort(self) -> u8 {
+        if self.holiday { 7 } else { self.weekday }
+    }
+
     /// 0 = workday, 1 = Saturday, 2 = Sunday or public holiday.
     fn class(self) -> u8 {
         self.kind().saturating_sub(4)
@@ -68,8 +74,8 @@ impl Calendar {
                 .map(|day| back(day).rev().filter(|&other| of(other) == of(day)).map(|other| day - other).collect())
                 .collect()
         };
-        let (like, in_class) = (earlier(&Day::kind), earlier(&Day::class));
-        Calendar { first, days, like, in_class }
+        let (like, in_class, same) = (earlier(&Day::kind), earlier(&Day::class), earlier(&Day::sort));
+        Calendar { first, days, like, in_class, same }
     }
 
     fn day(&self, day: i64) -> Day {
@@ -105,6 +111,12 @@ impl Calendar {
         &self.like[usize::try_from(day - self.first).expect("a calendar is asked about its own days")]
     }
 
+    /// How many days before `day` the earlier days of its weekday that are no holidays lie, or for a holiday the earlier
+    /// holidays, newest first.
+    pub fn same(&self, day: i64) -> &[i64] {
+        &self.same[usize::try_from(day - self.first).expect("a calendar is asked about its own days")]
+    }
+
     /// How many days before `day` the earlier days of its class lie (workday, Saturday, Sunday or holiday), newest first.
     pub fn in_class(&self, day: i64) -> &[i64] {
         &self.in_class[usize::try_from(day - self.first).expect("a calendar is asked about its own days")]
@@ -128,6 +140,7 @@ mod tests {
         assert_eq!(calendar.like(day("2022-10-10"))[..6], [1, 7, 8, 15, 22, 28]);
         assert_eq!(calendar.like(day("2022-10-11"))[..4], [7, 14, 21, 28]);
         assert_eq!(calendar.in_class(day("2022-10-11"))[..4], [4, 5, 6, 7], "Friday 7th to Tuesday 4th: workdays");
+        assert_eq!(calendar.same(day("2022-10-10"))[..3], [1, 7, 28], "Hangeul, National Foundation and Chuseok");
         assert!(calendar.red(day("2022-10-10")) && !calendar.red(day("2022-10-08")) && calendar.free(day("2022-10-08")));
     }
 

@@ -21,6 +21,8 @@ const REFERENCE_DAYS: usize = 6;
 const REFERENCE_ANY_DAYS: usize = 7;
 /// Like days and days of a class that are looked at.
 const DAYS_MAX: usize = 8;
+/// Values of the same days that make the usual.
+const USUAL_DAYS: usize = 4;
 /// Steps before the origin whose excess is computed: a week, and a day for lags from the far end of the horizon.
 const EXCESS_STEPS: i64 = 192;
 
@@ -243,6 +245,13 @@ impl Row<'_> {
 
     pub fn log_reference(&self) -> f64 {
         self.log_reference
+    }
+
+    /// Mean of the last four values known of that hour on the same weekday, holidays apart (for a holiday: on holidays);
+    /// NaN where none is known. A part of the blend, not a feature: it tells the trees nothing new.
+    pub fn usual(&self) -> f64 {
+        let same = self.calendar().same(self.day);
+        mean(self.origin.days_before(self.series, self.step, same, USUAL_DAYS).first(USUAL_DAYS))
     }
 
     /// Appends the row's features, in their order.

@@ -25,7 +25,10 @@ pub struct Judged {
     pub rules: [f64; Rule::ALL.len()],
     pub city: f64,
     pub alive: bool,
+    /// See [`Row::reference`](crate::features::Row::reference); only beside trees.
     pub reference: f64,
+    /// See [`Row::usual`](crate::features::Row::usual); only beside trees.
+    pub usual: f64,
     /// The trees' p10, p50 and p90, as ln(1 + value); NaN without trees, or where no reference is known.
     pub trees: [f64; 3],
 }
@@ -51,43 +54,49 @@ fn judge_origin(
     trees: Option<&Trees>,
 ) -> Result<Vec<Judged>, HistoryError> {
     let known = Known::at(history, origin)?;
-    let calendar = Calendar::new(origin - BEFORE, origin + history.step() * horizons as i32);
-    let shared = Origin::new(known, &calendar);
-    let known = shared.known();
-    let city = city_profile(known, horizons);
-    let (mut rows, mut columns, mut with_reference) = (Vec::new(), Vec::new(), Vec::new());
+    let city = city_profile(&known, horizons);
+    let mut rows = Vec::with_capacity(history.series().len() * horizons as usize);
     for series in 0..history.series().len() {
-        let alive = Condition::of(known, series) == Condition::Alive;
+        let alive = Condition::of(&known, series) == Condition::Alive;
         for horizon in 1..=horizons {
-            let mut judged = Judged {
+            rows.push(Judged {
                 series: series as u32,
                 origin,
                 horizon,
                 actual: known.actual(series, known.origin_step() + i64::from(horizon) - 1, seen_at).unwrap_or(f64::NAN),
-                rules: Rule::ALL.map(|rule| rule.value(known, series, horizon).unwrap_or(f64::NAN)),
+                rules: Rule::ALL.map(|rule| rule.value(&known, series, horizon).unwrap_or(f64::NAN)),
                 city: city[horizon as usize - 1].unwrap_or(f64::NAN),
                 alive,
                 reference: f64::NAN,
+                usual: f64::NAN,
                 trees: [f64::NAN; 3],
-            };
-            if let Some(row) = shared.row(series, horizon) {
-                judged.reference = row.reference();
-                if alive && trees.is_some() {
-                    row.write(&mut columns);
-                    with_reference.push(rows.len());
-                }
-            }
-            rows.push(judged);
+            });
         }
     }
     if let Some(trees) = trees {
-        debug_assert_eq!(columns.len(), with_reference.len() * FEATURES.len());
-        for (row, answers) in with_reference.into_iter().zip(trees.predict(&columns)) {
-            let log_reference = rows[row].reference.ln_1p();
-            rows[row].trees = answers.map(|answer| answer + log_reference);
-        }
+        ask(trees, known, horizons, &mut rows);
     }
     Ok(rows)
+}
+
+/// Lets the trees speak of the rows of living series.
+fn ask(trees: &Trees, known: Known, horizons: u32, rows: &mut [Judged]) {
+    let calendar = Calendar::new(known.origin() - BEFORE, known.origin() + known.history().step() * horizons as i32);
+    let shared = Origin::new(known, &calendar);
+    let (mut columns, mut asked) = (Vec::new(), Vec::new());
+    for judged in rows.iter_mut().filter(|judged| judged.alive) {
+        if let Some(row) = shared.row(judged.series as usize, judged.horizon) {
+            judged.reference = row.reference();
+            judged.usual = row.usual();
+            row.write(&mut columns);
+            asked.push(judged);
+        }
+    }
+    debug_assert_eq!(columns.len(), asked.len() * FEATURES.len());
+    for (judged, answers) in asked.into_iter().zip(trees.predict(&columns)) {
+        let log_reference = judged.reference.ln_1p();
+        judged.trees = answers.map(|answer| answer + log_reference);
+    }
 }
 
 /// How far before an origin the calendar must reach: the excess of the steps before it is computed too.

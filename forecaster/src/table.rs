@@ -35,11 +35,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Draws about `rows_wanted` rows from the origins that lie at least [`WARM_UP_DAYS`] after the history's start and
+    /// Draws at most `rows_max` rows from the origins that lie at least [`WARM_UP_DAYS`] after the history's start and
     /// whose first horizon had come by `known_at`.
-    pub fn draw(history: &History, known_at: DateTime<Utc>, horizons: u32, rows_wanted: usize) -> Result<Table, HistoryError> {
+    pub fn draw(history: &History, known_at: DateTime<Utc>, horizons: u32, rows_max: usize) -> Result<Table, HistoryError> {
         let origins = spread_origins(history, history.start() + TimeDelta::days(WARM_UP_DAYS), known_at, {
-            rows_wanted / (history.series().len().max(1) * HORIZONS_DRAWN as usize)
+            rows_max / (history.series().len().max(1) * HORIZONS_DRAWN as usize)
         });
         let parts = origins.par_iter().map(|&origin| of_origin(history, origin, known_at, horizons));
         let parts = parts.collect::<Result<Vec<Table>, _>>()?;
@@ -63,15 +63,15 @@ impl Table {
     }
 }
 
-/// About `count` origins between two instants (the later one excluded), evenly spread over the hours of the day: their
-/// distance shares no factor with the steps of a day.
+/// At most `count` origins between two instants (the later one excluded), evenly spread over the hours of the day: their
+/// distance is the least that is enough and shares no factor with the steps of a day.
 pub fn spread_origins(history: &History, from: DateTime<Utc>, to: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
     let step = history.step().num_seconds();
-    let steps = (to - from).num_seconds() / step;
+    let steps = ((to - from).num_seconds() / step).max(0);
     let day = (24 * 3600 / step).max(1);
     let shares_none = |distance: &i64| (2..=*distance).all(|factor| distance % factor > 0 || day % factor > 0);
-    let distance = (steps / (count.max(1) as i64)).max(1);
-    let distance = (1..=distance).rev().find(shares_none).unwrap_or(1);
+    let least = (steps as u64).div_ceil(count.max(1) as u64).max(1) as i64;
+    let distance = (least..).find(shares_none).expect("one more than a multiple of the day's steps shares none");
     let first = history.step_of(catalog::kst::floor(from, history.step())).unwrap_or(0);
     (0..).map(|index| history.instant(first + index * distance)).skip_while(|&at| at < from).take_while(|&at| at < to).collect()
 }
@@ -103,4 +103,38 @@ fn mixed(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_city;
+
+    #[test]
+    fn origins_are_no_more_than_asked_for_and_see_every_hour_of_the_day() {
+        let history = test_city::history(&[], 1, 90);
+        for count in [30, 100, 540, 5000] {
+            let from = test_city::start() + TimeDelta::days(28);
+            let origins = spread_origins(&history, from, from + TimeDelta::days(62), count);
+            assert!(origins.len() <= count && origins.len() > count.min(1488) / 3, "{} of {count}", origins.len());
+            let hours: std::collections::BTreeSet<_> = origins.iter().map(|at| at.timestamp() / 3600 % 24).collect();
+            assert_eq!(hours.len(), 24);
+        }
+    }
+
+    #[test]
+    fn equal_histories_give_equal_tables_and_nothing_received_later_changes_them() {
+        let states = test_city::states(3, 3, 60);
+        let known_at = test_city::start() + TimeDelta::days(50);
+        let history = test_city::history(&states, 3, 60);
+        let table = Table::draw(&history, known_at, 24, 3000).unwrap();
+        assert!(table.rows() > 500 && table.rows() <= 3000, "{} rows", table.rows());
+        let bits = |table: &Table| {
+            table.columns.iter().chain(&table.targets).chain(&table.weights).map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let cut = Table::draw(&history.without_received_after(known_at), known_at, 24, 3000).unwrap();
+        assert!(bits(&table) == bits(&cut));
+        let mean = table.weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / table.rows() as f64;
+        assert!((mean - 1.0).abs() < 1e-3, "{mean}");
+    }
 }
