@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: up build test slow lint bench chaos setup help
+.PHONY: up build test slow lint setup help
 
 export HANGANG_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hangang
 # Outside the checkout, so that a second clone builds no dependency again.
@@ -13,9 +13,8 @@ CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
 help:
 	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
 	echo "make test    all tests"
-	echo "make slow    the second tier: real Kafka, kills, long replays"
+	echo "make slow    the second tier: a week of the archive, two months backtested"
 	echo "make build   only the binary, as bin/hangang"
-	echo "make bench   the benchmarks"
 	echo "make lint    format, lints, documentation"
 
 setup:
@@ -36,12 +35,9 @@ test: setup
 
 slow: setup
 	@ops/tools.sh
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests -- --ignored $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up -- --ignored --nocapture slow:: $(ARGS)
 
 lint: setup
 	@$(CARGO) fmt --all --check
 	cargo clippy --workspace --all-targets --features "$$HANGANG_FEATURES" -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features "$$HANGANG_FEATURES"
-
-bench: build
-	@bin/hangang bench $(ARGS)

@@ -80,8 +80,29 @@ fn a_day_of_the_archive_lands_whole() {
     archived_days_land_whole("2022-10-03T01:00+09:00", "2022-10-01", 5_727);
 }
 
-#[test]
-#[ignore = "slow: a week of the archive"]
-fn a_week_of_the_archive_lands_whole() {
-    archived_days_land_whole("2022-10-09T01:00+09:00", "2022-10-07", 39_537);
+/// The second tier: `make slow`.
+mod slow {
+    use super::*;
+
+    #[test]
+    #[ignore = "slow"]
+    fn a_week_of_the_archive_lands_whole() {
+        archived_days_land_whole("2022-10-09T01:00+09:00", "2022-10-07", 39_537);
+    }
+
+    #[test]
+    #[ignore = "slow"]
+    fn two_months_of_the_archive_are_forecast_better_than_the_bars() {
+        let Some(archive) = archive() else { return };
+        let data = Data::new();
+        let (spots, volumes) = (archive.join("traffic_spots.csv"), archive.join("traffic_volume_2022.csv.gz"));
+        let (imported, text) = data.run(&["import", spots.to_str().unwrap(), volumes.to_str().unwrap()]);
+        assert!(imported, "{text}");
+        let days = ["--from", "2022-09-01", "--to", "2022-10-31", "--output", "backtest.parquet"];
+        let (forecast, text) = data.run(&[&["backtest", "--target", "traffic_volume"], &days[..]].concat());
+        assert!(forecast, "{text}");
+        let (passed, said) = reader("backtest_meets_bars.py", &[&data.0.path().join("backtest.parquet"), &volumes], &[]);
+        println!("{said}");
+        assert!(passed, "{said}\n{text}");
+    }
 }

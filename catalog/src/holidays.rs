@@ -6,8 +6,11 @@
 
 use chrono::{Datelike, NaiveDate};
 
-/// Month, day and name of each holiday that falls on a day of its own, by year.
-pub const HOLIDAYS: &[(i32, &[(u32, u32, &str)])] = &[
+/// A holiday: month, day and name.
+pub type Holiday = (u32, u32, &'static str);
+
+/// Each year's holidays, ascending.
+pub const HOLIDAYS: &[(i32, &[Holiday])] = &[
     (
         2021,
         &[

@@ -24,7 +24,7 @@ async fn raw(bytes: &'static [u8], wait: Duration) -> String {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
-            stream.read(&mut request).await.unwrap();
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
             stream.write_all(bytes).await.unwrap();
             tokio::time::sleep(wait).await;
         }
