@@ -68,15 +68,12 @@ impl LakeError {
 impl From<DataFusionError> for LakeError {
     /// A lake error that went through DataFusion comes out as it went in.
     fn from(error: DataFusionError) -> LakeError {
+        if matches!(error.find_root(), DataFusionError::External(inner) if inner.is::<LakeError>()) {
+            return unwrapped(error);
+        }
         match kind(&error) {
-            Kind::Other => match error {
-                DataFusionError::External(inner) => match inner.downcast::<LakeError>() {
-                    Ok(lake) => *lake,
-                    Err(other) => LakeError::Query(DataFusionError::External(other)),
-                },
-                other => LakeError::Query(other),
-            },
-            _ => LakeError::of("query", "the lake", &error),
+            Kind::Other => LakeError::Query(error),
+            _ => LakeError::of("a query", "the lake", &error),
         }
     }
 }
@@ -87,6 +84,17 @@ impl From<LakeError> for DataFusionError {
             LakeError::Query(error) => error,
             other => DataFusionError::External(Box::new(other)),
         }
+    }
+}
+
+fn unwrapped(error: DataFusionError) -> LakeError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => unwrapped(*inner),
+        DataFusionError::External(inner) => match inner.downcast::<LakeError>() {
+            Ok(lake) => *lake,
+            Err(other) => LakeError::Query(DataFusionError::External(other)),
+        },
+        other => LakeError::Query(other),
     }
 }
 
@@ -178,7 +186,7 @@ mod tests {
     #[test]
     fn a_lake_error_comes_out_of_a_query_as_it_went_in() {
         let before = LakeError::Unreachable { at: "s3://x".into(), detail: "connection refused".into() };
-        let after = LakeError::from(DataFusionError::from(before));
+        let after = LakeError::from(DataFusionError::from(before).context("while planning"));
         assert!(matches!(after, LakeError::Unreachable { .. }));
     }
 }
