@@ -33,9 +33,6 @@ const WRITES_MAX: u32 = 4;
 const WRITE_WAIT: Duration = Duration::from_millis(50);
 /// Commits that are fetched at once when a log is read from far back.
 const READ_AHEAD: usize = 16;
-/// A snapshot that was not compared with the log for this long is loaded anew: the commits after it may have been
-/// cleaned away, and their absence would look like the log's end. Far below [`crate::maintain`]'s log retention.
-const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -115,7 +112,7 @@ impl Log {
 
     /// Replays what was committed since `snapshot`.
     pub async fn advance(&self, snapshot: &mut Snapshot) -> Result<(), LakeError> {
-        if snapshot.version < 0 || snapshot.seen.elapsed() > SNAPSHOT_AGE_MAX {
+        if snapshot.version < 0 || snapshot.is_old() {
             *snapshot = self.load().await?;
             return Ok(());
         }

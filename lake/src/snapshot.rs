@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
@@ -16,6 +16,10 @@ use crate::file::DataFile;
 
 /// Newest reader version of Delta's protocol that needs nothing beyond plain Parquet files.
 const READER_VERSION: i32 = 1;
+
+/// A snapshot that was not compared with the log for this long is loaded anew: the commits after it may have been
+/// cleaned away, and their absence would look like the log's end. Far below the log retention of [`crate::maintain`].
+const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// What a table's log says up to a version.
 #[derive(Clone, Debug)]
@@ -87,6 +91,11 @@ impl Snapshot {
         self.files.remove(&remove.path);
         // Without a time it counts as old: the protocol says nothing may rely on it.
         self.removed.insert(remove.path.clone(), remove.deletion_timestamp.unwrap_or(0));
+    }
+
+    /// Whether the log after it may be gone.
+    pub fn is_old(&self) -> bool {
+        self.seen.elapsed() > AGE_MAX
     }
 
     /// Files in the order of their times, oldest first.

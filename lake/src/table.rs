@@ -194,8 +194,17 @@ impl Table {
                 self.shared.files.forget(&adds).await;
                 Ok(Outcome::Superseded)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(self.forgetting(&adds, error).await),
         }
+    }
+
+    /// Takes back the files of a commit that certainly was not made, so that trying again on a full disk does not fill
+    /// it further. After any other error the commit may yet stand: its files stay, and the vacuum finds them if not.
+    async fn forgetting(&self, adds: &[Add], error: LakeError) -> LakeError {
+        if matches!(error, LakeError::NoRoom { .. } | LakeError::Denied { .. }) {
+            self.shared.files.forget(adds).await;
+        }
+        error
     }
 
     /// Rows of exactly this snapshot, in the order of their files' times: all of them, or those in `windows`.
@@ -271,6 +280,9 @@ impl Table {
         let shared = self.shared.clone();
         let _writing = shared.writing.lock().await;
         self.snapshot = shared.newest();
+        if self.snapshot.is_old() {
+            self.reload().await?;
+        }
         for taken in 0..TAKEN_MAX {
             if !may(&self.snapshot) {
                 // The snapshot may be old; only the newest can say no.
@@ -281,11 +293,12 @@ impl Table {
                 }
             }
             let version = self.snapshot.version + 1;
+            let begun = Instant::now();
             match shared.log.write(version, &commit).await? {
                 Written::Ours => {
                     let mut snapshot = (*self.snapshot).clone();
                     snapshot.apply(version, &commit.actions, &shared.log.declared)?;
-                    snapshot.seen = Instant::now();
+                    snapshot.seen = begun;
                     self.snapshot = Arc::new(snapshot);
                     shared.keep(&self.snapshot);
                     metrics::histogram!("hangang_lake_commit_seconds", "table" => table).record(started.elapsed().as_secs_f64());

@@ -33,11 +33,12 @@ impl Table {
             if touched.is_empty() && adds.is_empty() && marks.is_empty() {
                 return Ok(Outcome::Committed { version: self.version() });
             }
-            if let Some(version) = self.commit_replacement(windows, &touched, &adds, marks).await? {
-                return Ok(Outcome::Committed { version });
+            match self.commit_replacement(windows, &touched, &adds, marks).await {
+                Ok(Some(version)) => return Ok(Outcome::Committed { version }),
+                // A mark moved, or somebody changed the same stretch meanwhile: look again from the newest snapshot.
+                Ok(None) => self.shared.files.forget(&adds).await,
+                Err(error) => return Err(self.forgetting(&adds, error).await),
             }
-            // A mark moved, or somebody changed the same stretch meanwhile: look again from the newest snapshot.
-            self.shared.files.forget(&adds).await;
         }
     }
 
