@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::Statistics;
 use deltalake::kernel::Add;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -25,6 +26,8 @@ use crate::{LakeError, Windows, statistics};
 const ROW_GROUP_ROWS: usize = 64 * 1024;
 /// Rows of one file at most: about 10 MB of traffic, and what one writer holds in memory.
 pub(crate) const FILE_ROWS_MAX: usize = 1024 * 1024;
+/// Files that are encoded at once, when many rows come together.
+const WRITE_AT_ONCE: usize = 2;
 /// Rows of a batch as read.
 const BATCH_ROWS: usize = 32 * 1024;
 
@@ -78,27 +81,19 @@ impl Files {
     /// Writes rows as files of at most [`FILE_ROWS_MAX`], each sorted by time, and gives the actions that add them.
     /// No rows, no file.
     pub async fn write(&self, rows: &[RecordBatch], data_change: bool) -> Result<Vec<Add>, LakeError> {
-        let mut adds = Vec::new();
-        for chunk in chunks(rows, FILE_ROWS_MAX) {
-            let files = self.clone();
-            let encoded = tokio::task::spawn_blocking(move || files.encode(&chunk)).await.expect("writing a file does not panic");
-            let (bytes, stats) = encoded?;
-            let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
-            let size = bytes.len() as i64;
-            self.store
-                .put(&Path::from(path.as_str()), bytes.into())
-                .await
-                .map_err(|error| self.failed("writing a file", &error))?;
-            adds.push(Add {
-                path,
-                size,
-                modification_time: chrono::Utc::now().timestamp_millis(),
-                data_change,
-                stats: Some(stats),
-                ..Add::default()
-            });
-        }
-        Ok(adds)
+        let files = chunks(rows, FILE_ROWS_MAX).into_iter().map(|chunk| self.write_one(chunk, data_change));
+        futures::stream::iter(files).buffered(WRITE_AT_ONCE).try_collect().await
+    }
+
+    async fn write_one(&self, rows: Vec<RecordBatch>, data_change: bool) -> Result<Add, LakeError> {
+        let files = self.clone();
+        let encoded = tokio::task::spawn_blocking(move || files.encode(&rows)).await.expect("writing a file does not panic");
+        let (bytes, stats) = encoded?;
+        let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
+        let size = bytes.len() as i64;
+        self.store.put(&Path::from(path.as_str()), bytes.into()).await.map_err(|error| self.failed("writing a file", &error))?;
+        let modification_time = chrono::Utc::now().timestamp_millis();
+        Ok(Add { path, size, modification_time, data_change, stats: Some(stats), ..Add::default() })
     }
 
     fn encode(&self, rows: &[RecordBatch]) -> Result<(Bytes, String), LakeError> {

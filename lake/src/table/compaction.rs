@@ -11,7 +11,7 @@ use deltalake::protocol::DeltaOperation;
 
 use super::{Change, Table};
 use crate::LakeError;
-use crate::file::{DataFile, FILE_ROWS_MAX};
+use crate::file::DataFile;
 
 /// When small files are joined, and which.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Compaction {
     pub small_files_max: usize,
     /// A file with fewer rows is small.
     pub small_rows: usize,
-    /// Rows that one compaction reads at once, at most: what it holds in memory.
+    /// Rows that one compaction reads at once, at most: what it holds in memory, about 100 bytes a row.
     pub rows_max: usize,
     /// Files that reach into this stretch before the table's newest time are joined only with their like: a rollup's
     /// newest hours are replaced again and again, and must not lie in a file with last year's.
@@ -29,7 +29,7 @@ pub struct Compaction {
 
 impl Default for Compaction {
     fn default() -> Compaction {
-        Compaction { small_files_max: 24, small_rows: 128 * 1024, rows_max: FILE_ROWS_MAX / 2, fresh: TimeDelta::days(2) }
+        Compaction { small_files_max: 24, small_rows: 64 * 1024, rows_max: 256 * 1024, fresh: TimeDelta::days(2) }
     }
 }
 
