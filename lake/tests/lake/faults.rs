@@ -136,7 +136,7 @@ async fn a_store_that_stays_away_is_told_as_such_and_nothing_is_committed() {
 #[tokio::test]
 async fn no_room_on_the_disk_is_told_and_goes_on_when_there_is() {
     for suffix in [".parquet", "1.json"] {
-        let (_folder, lake, left) = faulty(suffix, Fault::Errno(28)).await;
+        let (folder, lake, left) = faulty(suffix, Fault::Errno(28)).await;
         left.store(1, Ordering::SeqCst);
         let mut table = lake.table(&OBSERVED).await.unwrap();
         let error = table.append(&[observed(&[("A-01", 1, 0, 5, 0)])], &marks()).await.unwrap_err();
@@ -145,6 +145,7 @@ async fn no_room_on_the_disk_is_told_and_goes_on_when_there_is() {
         assert!(message.contains("/observed/traffic_volume/") && message.contains("free some space"), "{message}");
         let outcome = table.append(&[observed(&[("A-01", 1, 0, 5, 0)])], &marks()).await.unwrap();
         assert_eq!((outcome, table.rows()), (Outcome::Committed { version: 1 }, Some(1)));
+        assert_eq!(super::commits::parquet_files(&folder), 1, "a commit that found no room leaves no file behind");
     }
 }
 

@@ -137,6 +137,31 @@ async fn a_vacuum_spares_what_a_reader_or_a_writer_may_still_want() {
 }
 
 #[tokio::test]
+async fn another_writers_commits_are_read_and_followed() {
+    let (folder, lake) = lake().await;
+    let mut table = lake.table(&OBSERVED).await.unwrap();
+    for offset in 0..3 {
+        table
+            .append(&[observed(&[("A-01", 1, offset, 5, offset)])], &mark((offset > 0).then_some(offset), offset + 1))
+            .await
+            .unwrap();
+    }
+    let foreign = deltalake::open_table(url(&folder).join("observed/traffic_volume").unwrap()).await.unwrap();
+    let (foreign, metrics) = foreign.optimize().await.unwrap();
+    assert_eq!((foreign.version(), metrics.num_files_removed), (Some(4), 3));
+    // Our handle still holds the files that are no more in the table.
+    let rows = observed(&[("A-01", 1, 3, 5, 3)]);
+    assert_eq!(table.append(&[rows], &mark(Some(3), 4)).await.unwrap(), Outcome::Committed { version: 5 });
+    assert_eq!((table.file_count(), offsets(&table.scan(None).await.unwrap())), (2, vec![0, 1, 2, 3]));
+    // Its statistics are cut to milliseconds, and still find the file.
+    let hours = Windows::one(hour(2), hour(4));
+    assert_eq!(offsets(&table.scan(Some(&hours)).await.unwrap()), [2, 3]);
+    assert_eq!(offsets(&table.added_since(2).await.unwrap()), [2, 3]);
+    table.checkpoint().await.unwrap();
+    assert_eq!(Lake::open(&url(&folder)).await.unwrap().table(&OBSERVED).await.unwrap().mark("traffic_volume/0#1"), Some(4));
+}
+
+#[tokio::test]
 async fn upkeep_runs_beside_a_writer_and_stops_when_told() {
     let (folder, lake) = lake().await;
     let cancel = CancellationToken::new();
