@@ -154,6 +154,12 @@ impl History {
         Ok(seconds.div_euclid(step_seconds))
     }
 
+    /// Whether anything was ever received of a step.
+    pub fn any_known(&self, step: i64) -> bool {
+        let Ok(step) = usize::try_from(step) else { return false };
+        step < self.steps && (0..self.series.len()).any(|series| !self.cells[series * self.steps + step].newest.value.is_nan())
+    }
+
     /// Whether any cell says how many parts it is the sum of.
     pub(crate) fn any_parts(&self) -> bool {
         self.any_parts

@@ -78,7 +78,8 @@ impl StandIns {
         ranking.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         let ranking: Vec<Rule> = ranking.into_iter().map(|(_, rule)| rule).collect();
 
-        let said: Vec<(Source, Box<dyn Fn(&Judged) -> f64>)> = (0..Rule::ALL.len())
+        type Says = Box<dyn Fn(&Judged) -> f64>;
+        let said: Vec<(Source, Says)> = (0..Rule::ALL.len())
             .map(|index| {
                 (Source::Rule(Rule::ALL[index]), Box::new(move |row: &Judged| row.rules[index]) as Box<dyn Fn(&Judged) -> f64>)
             })

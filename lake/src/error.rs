@@ -127,13 +127,10 @@ fn kind(error: &(dyn Error + 'static)) -> Kind {
                 _ => {}
             }
         }
-        if let Some(store) = cause.downcast_ref::<object_store::Error>() {
-            match store {
-                object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                    return Kind::Denied;
-                }
-                _ => {}
-            }
+        if let Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) =
+            cause.downcast_ref::<object_store::Error>()
+        {
+            return Kind::Denied;
         }
     }
     Kind::Other

@@ -217,7 +217,7 @@ fn read_one(
         }
         header if header == spots::HEADER.as_bytes() => {
             let mut text = rest.to_vec();
-            while let Some(block) = lines.next() {
+            for block in lines.by_ref() {
                 text.extend_from_slice(&block.map_err(damaged(line))?);
             }
             contents.spots.extend(spots::read(&text, &mut line, tally)?);

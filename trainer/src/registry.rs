@@ -70,7 +70,7 @@ impl Registry {
         for batch in table.scan(None).await? {
             entries.extend(read_entries(&batch)?.into_iter().filter(|entry| entry.target == target.name));
         }
-        entries.sort_by(|a, b| (a.decided_at, a.standing == "champion").cmp(&(b.decided_at, b.standing == "champion")));
+        entries.sort_by_key(|entry| (entry.decided_at, entry.standing == "champion"));
         Ok(Registry { lake: lake.clone(), target, entries, changes: table.mark(&app_id(target)) })
     }
 
@@ -139,7 +139,7 @@ impl Registry {
         let entries: Vec<Entry> = retired.into_iter().chain([entry]).collect();
         let mark = Mark { app_id: app_id(self.target), from: self.changes, to: self.changes.unwrap_or(0) + 1 };
         let mut table = self.lake.table(&tables::models().name).await?;
-        match table.append(&[write_entries(&entries)?], &[mark.clone()]).await.context("changing the model registry")? {
+        match table.append(&[write_entries(&entries)?], std::slice::from_ref(&mark)).await.context("changing the model registry")? {
             Outcome::Superseded => Ok(false),
             Outcome::Committed { .. } => {
                 self.changes = Some(mark.to);
