@@ -21,10 +21,7 @@ pub async fn lake(config: &Config) -> anyhow::Result<Lake> {
 /// The lake for those who only look: one that is not there is an error and isn't made.
 pub async fn open_lake(config: &Config) -> anyhow::Result<Lake> {
     if config.lake_url.to_file_path().is_ok_and(|folder| !folder.exists()) {
-        bail!(
-            "there is no lake at {}; `hangang up` makes one, or name another with --data DIR or --lake URL",
-            config.lake_url
-        );
+        bail!("there is no lake at {}; `hangang up` makes one, or name another with --data DIR or --lake URL", config.lake_url);
     }
     lake(config).await
 }

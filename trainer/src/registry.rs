@@ -139,7 +139,11 @@ impl Registry {
         let entries: Vec<Entry> = retired.into_iter().chain([entry]).collect();
         let mark = Mark { app_id: app_id(self.target), from: self.changes, to: self.changes.unwrap_or(0) + 1 };
         let mut table = self.lake.table(&tables::models().name).await?;
-        match table.append(&[write_entries(&entries)?], std::slice::from_ref(&mark)).await.context("changing the model registry")? {
+        match table
+            .append(&[write_entries(&entries)?], std::slice::from_ref(&mark))
+            .await
+            .context("changing the model registry")?
+        {
             Outcome::Superseded => Ok(false),
             Outcome::Committed { .. } => {
                 self.changes = Some(mark.to);
