@@ -33,11 +33,13 @@ pub async fn issued_through(lake: &Lake, target: &Target) -> Result<Option<DateT
 }
 
 /// Forecasts one origin from what was known then, and keeps it. All that was received by the origin must have landed.
-/// The commit carries the origin as its mark: origins are issued in order, and each once.
+/// The commit carries the origin as its mark: origins are issued in order, and each once. `champion` is the champion as
+/// last seen, none at first.
 pub async fn issue(
     lake: &Lake,
     target: &'static Target,
     panel: &Panel,
+    champion: &mut Option<Arc<Bundle>>,
     origin: DateTime<Utc>,
     computed_at: DateTime<Utc>,
 ) -> Result<Issued> {
@@ -48,8 +50,8 @@ pub async fn issue(
         return Ok(Issued::Before);
     }
     let history = panel.shared_history();
-    let Some(bundle) = ensure_champion(lake, target, &history, origin).await? else { return Ok(Issued::NothingKnown) };
-    let bundle: Arc<Bundle> = Arc::new(bundle);
+    *champion = ensure_champion(lake, target, &history, origin, champion.take()).await?;
+    let Some(bundle) = champion.clone() else { return Ok(Issued::NothingKnown) };
     let started = std::time::Instant::now();
     let forecasts = blocking(&history, {
         let bundle = bundle.clone();

@@ -26,6 +26,8 @@ pub use lightgbm::{Booster, LightGbmError, Rows, grow};
 pub use panel::{Panel, extent};
 pub use recipe::{HISTORY_DAYS_MIN, Recipe};
 pub use registry::{Entry, Registry, Standing};
-pub use schedule::{ForecastConfig, LandedThrough, Train, TrainingConfig, forecast_round, run_forecasts, run_training};
+pub use schedule::{
+    Following, ForecastConfig, LandedThrough, Train, TrainingConfig, forecast_round, run_forecasts, run_training,
+};
 pub use score::{Scored, score};
 pub use train::{TrainOptions, TrainReport, ensure_champion, train_once};

@@ -11,6 +11,7 @@ use anyhow::Result;
 use catalog::{Target, kst};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
+use forecaster::Bundle;
 use futures::future::BoxFuture;
 use lake::{Lake, LakeError};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +67,7 @@ pub async fn run_forecasts(
 ) -> Result<()> {
     let target = config.target;
     let mut worker = clock.participant();
-    let mut panel = None;
+    let mut following = None;
     let mut next = kst::floor(clock.now(), target.step());
     loop {
         tokio::select! {
@@ -75,7 +76,7 @@ pub async fn run_forecasts(
         }
         let round = async {
             landed(next).await;
-            forecast_round(&lake, &clock, target, &mut panel).await
+            forecast_round(&lake, &clock, target, &mut following).await
         };
         let done = tokio::select! {
             () = cancel.cancelled() => return Ok(()),
@@ -86,7 +87,7 @@ pub async fn run_forecasts(
             Ok(()) => next += target.step(),
             Err(error) => {
                 // A half-read panel isn't followed further.
-                panel = None;
+                following = None;
                 metrics::counter!("hangang_forecast_failures_total", "target" => target.name).increment(1);
                 if passing(&error) {
                     tracing::warn!(target = target.name, error = format!("{error:#}"), "the forecast waits for the lake");
@@ -102,19 +103,33 @@ pub async fn run_forecasts(
     }
 }
 
-/// Issues every origin that is due, in order, and scores what has come.
-pub async fn forecast_round(lake: &Lake, clock: &Clock, target: &'static Target, panel: &mut Option<Panel>) -> Result<()> {
+/// What forecasting keeps from one round to the next.
+pub struct Following {
+    panel: Panel,
+    champion: Option<Arc<Bundle>>,
+}
+
+/// Issues every origin that is due, in order, and scores what has come. `following` is none at first, and after an error.
+pub async fn forecast_round(
+    lake: &Lake,
+    clock: &Clock,
+    target: &'static Target,
+    following: &mut Option<Following>,
+) -> Result<()> {
     let now = clock.now();
     let until = now + target.step() * target.horizon as i32;
-    let panel = match panel {
-        Some(panel) => {
-            panel.refresh(until, LOOK_BACK_DAYS).await?;
-            panel
+    let Following { panel, champion } = match following {
+        Some(following) => {
+            following.panel.refresh(until, LOOK_BACK_DAYS).await?;
+            following
         }
-        None => panel.insert(Panel::load(lake, target, now - TimeDelta::days(LOOK_BACK_DAYS), until).await?),
+        None => {
+            let panel = Panel::load(lake, target, now - TimeDelta::days(LOOK_BACK_DAYS), until).await?;
+            following.insert(Following { panel, champion: None })
+        }
     };
     for origin in due(target, issued_through(lake, target).await?, now, CATCH_UP_ORIGINS_MAX) {
-        if let Issued::NothingKnown = issue(lake, target, panel, origin, clock.now()).await? {
+        if let Issued::NothingKnown = issue(lake, target, panel, champion, origin, clock.now()).await? {
             tracing::info!(target = target.name, %origin, "nothing to forecast from yet");
         }
     }

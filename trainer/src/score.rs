@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use catalog::{Target, tables};
@@ -40,10 +40,11 @@ pub async fn score(lake: &Lake, target: &'static Target, panel: &Panel) -> Resul
     }
 
     let mut touched: BTreeSet<DateTime<Utc>> = BTreeSet::new();
-    let newly_issued = forecasts.added_since(seen[1].unwrap_or(0)).await?;
-    for batch in &newly_issued {
-        touched.extend(rows::instant(batch, "valid_at")?.into_iter().flatten());
+    for batch in forecasts.added_since(seen[1].unwrap_or(0)).await? {
+        touched.extend(rows::instant(&batch, "valid_at")?.into_iter().flatten());
     }
+    // What hasn't come yet is touched when it comes.
+    touched.retain(|&window| panel.history().step_of(window).is_ok_and(|step| panel.history().any_known(step)));
     if let Some(version) = seen[0] {
         for batch in observed.added_since(version).await? {
             let windows = rows::instant(&batch, "observed_at")?.into_iter().flatten().map(|at| target.rollup.window_of(at));
@@ -78,10 +79,10 @@ async fn meet(
     let Some(seen_at) = panel.newest_received_at() else { return Ok(Vec::new()) };
     let mut by_origin: BTreeMap<DateTime<Utc>, Vec<(Forecast, String)>> = BTreeMap::new();
     for batch in forecasts.scan(Some(&origins)).await? {
+        let spoken_of = rows::instant(&batch, "valid_at")?.into_iter().map(|at| at.is_some_and(|at| touched.contains(&at)));
+        let batch = filter_record_batch(&batch, &BooleanArray::from_iter(spoken_of.map(Some)))?;
         for (forecast, bundle) in rows::read_forecasts(target, &batch)? {
-            if touched.contains(&forecast.valid_at) {
-                by_origin.entry(forecast.issued_at).or_default().push((forecast, bundle));
-            }
+            by_origin.entry(forecast.issued_at).or_default().push((forecast, bundle));
         }
     }
     let mut batches = Vec::new();

@@ -90,17 +90,22 @@ pub async fn train_once(
 }
 
 /// Makes the best naive rule champion where there is none yet, so that there always is one. Gives the champion; none
-/// where nothing has come yet that a rule could be fitted on.
+/// where nothing has come yet that a rule could be fitted on. `before` is the champion as last seen, so that it is read
+/// again only when it has changed.
 pub async fn ensure_champion(
     lake: &Lake,
     target: &'static Target,
     history: &Arc<History>,
     known_at: DateTime<Utc>,
-) -> Result<Option<Bundle>> {
+    before: Option<Arc<Bundle>>,
+) -> Result<Option<Arc<Bundle>>> {
     for _ in 0..FORESTALLED_MAX {
         let mut registry = Registry::read(lake, target).await?;
         if let Some(entry) = registry.champion() {
-            return registry.load(entry).await.map(Some);
+            return match before {
+                Some(before) if before.id() == entry.bundle => Ok(Some(before)),
+                _ => registry.load(entry).await.map(|bundle| Some(Arc::new(bundle))),
+            };
         }
         let fitted = blocking(history, move |history| Ok(fit_naive(history, target, known_at, &Recipe::default()))).await?;
         let bundle = match fitted {
@@ -112,7 +117,7 @@ pub async fn ensure_champion(
         };
         let reason = "the first champion: the best naive rule, until a model beats it";
         if registry.register(&bundle, Standing::Champion, reason, "{}", known_at).await? {
-            return Ok(Some(bundle));
+            return Ok(Some(Arc::new(bundle)));
         }
     }
     anyhow::bail!(

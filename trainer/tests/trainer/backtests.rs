@@ -117,7 +117,7 @@ async fn training_makes_a_champion_that_is_better_than_the_rules_and_then_waits_
     assert!(matches!(too_early, TrainReport::TooEarly { days: 60, .. }), "{too_early:?}");
 
     let history = Panel::load(&city.lake, CITY, day(0), day(100)).await.unwrap().shared_history();
-    let rule = ensure_champion(&city.lake, CITY, &history, day(99)).await.unwrap().unwrap();
+    let rule = ensure_champion(&city.lake, CITY, &history, day(99), None).await.unwrap().unwrap();
     let report = train_once(&city.lake, CITY, day(100), &options, silent()).await.unwrap();
     let TrainReport::Judged { bundle, verdict } = report else { panic!("{report:?}") };
     assert!(verdict.passed, "{}", verdict.reason);
@@ -135,7 +135,7 @@ async fn training_makes_a_champion_that_is_better_than_the_rules_and_then_waits_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backtest_writes_every_series_origin_and_horizon() {
-    let city = City::of(&rows(3, 3, 100)).await;
+    let city = City::of(&rows(3, 3, 125)).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("backtest.parquet");
     let date = |text: &str| text.parse::<NaiveDate>().unwrap();
@@ -144,8 +144,8 @@ async fn a_backtest_writes_every_series_origin_and_horizon() {
     let report = backtest(
         &city.lake,
         CITY,
-        date("2022-08-30"),
-        date("2022-09-02"),
+        date("2022-09-29"),
+        date("2022-10-02"),
         Some(&file),
         &small(),
         Arc::new(move |done, total| *progress.lock().unwrap() = (done, total)),

@@ -14,14 +14,14 @@ async fn panel(city: &City, days: i64) -> Panel {
 async fn the_best_naive_rule_is_the_first_champion() {
     let city = City::of(&rows(1, 3, 40)).await;
     let history = panel(&city, 40).await.shared_history();
-    let bundle = ensure_champion(&city.lake, CITY, &history, day(40)).await.unwrap().expect("there is history enough");
+    let bundle = ensure_champion(&city.lake, CITY, &history, day(40), None).await.unwrap().expect("there is history enough");
     let registry = Registry::read(&city.lake, CITY).await.unwrap();
     let champion = registry.champion().unwrap();
     assert_eq!((champion.bundle.as_str(), champion.kind.as_str()), (bundle.id(), bundle.kind()));
     assert!(["last", "day", "week", "week_mean"].contains(&bundle.kind()));
     assert_eq!(registry.load(champion).await.unwrap().to_bytes(), bundle.to_bytes());
     // Asked again, it is the same one.
-    let again = ensure_champion(&city.lake, CITY, &history, day(41)).await.unwrap().unwrap();
+    let again = ensure_champion(&city.lake, CITY, &history, day(41), None).await.unwrap().unwrap();
     assert_eq!(again.id(), bundle.id());
     assert_eq!(Registry::read(&city.lake, CITY).await.unwrap().entries().len(), 1);
 }
@@ -30,7 +30,7 @@ async fn the_best_naive_rule_is_the_first_champion() {
 async fn without_any_history_there_is_no_champion_yet() {
     let city = City::empty().await;
     let history = panel(&city, 5).await.shared_history();
-    assert!(ensure_champion(&city.lake, CITY, &history, day(5)).await.unwrap().is_none());
+    assert!(ensure_champion(&city.lake, CITY, &history, day(5), None).await.unwrap().is_none());
 }
 
 async fn bundles(city: &City) -> [Bundle; 3] {
