@@ -31,8 +31,84 @@ async fn every_route_of_the_openapi_document_answers_and_as_it_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forecast_names_its_champion_origin_unit_and_quantiles_in_seouls_time() {
     let served = Served::usual().await;
-    insta::assert_snapshot!(served.get("/v1/targets").await.shown(), @"");
-    insta::assert_snapshot!(served.get("/v1/forecasts/traffic_volume?horizon=24&series=C-05/2,A-01/1").await.shown(), @"");
+    insta::assert_snapshot!(served.get("/v1/targets").await.shown(), @r#"
+    200 application/json
+    {
+      "targets": [
+        {
+          "champion": {
+            "bundle": "lightgbm-7",
+            "kind": "lightgbm",
+            "known_at": "2022-10-06T11:00:00+09:00",
+            "reason": "the best on rolling origins",
+            "since": "2022-10-06T12:00:00+09:00"
+          },
+          "horizon": 24,
+          "issued_at": "2022-10-07T12:00:00+09:00",
+          "rollup": "rollup.traffic_hourly",
+          "series": 4,
+          "series_columns": [
+            "spot",
+            "direction"
+          ],
+          "stale": false,
+          "step_seconds": 3600,
+          "target": "traffic_volume",
+          "title": "Traffic volume by spot and direction",
+          "unit": "vehicles/h"
+        }
+      ]
+    }
+    "#);
+    insta::assert_snapshot!(served.get("/v1/forecasts/traffic_volume?horizon=24&series=C-05/2,A-01/1").await.shown(), @r#"
+    200 application/json
+    {
+      "champion": {
+        "bundle": "lightgbm-7",
+        "kind": "lightgbm",
+        "known_at": "2022-10-06T11:00:00+09:00",
+        "reason": "the best on rolling origins",
+        "since": "2022-10-06T12:00:00+09:00"
+      },
+      "count": 2,
+      "issued_at": "2022-10-07T12:00:00+09:00",
+      "next": null,
+      "series": [
+        {
+          "bundle": "lightgbm-7",
+          "points": [
+            {
+              "horizon": 24,
+              "p10": 780.3,
+              "p50": 953.7,
+              "p90": 1127.1,
+              "valid_at": "2022-10-08T11:00:00+09:00"
+            }
+          ],
+          "rule": "model",
+          "series": "A-01/1"
+        },
+        {
+          "bundle": "lightgbm-7",
+          "points": [
+            {
+              "horizon": 24,
+              "p10": 936.0,
+              "p50": 1144.0,
+              "p90": 1352.0,
+              "valid_at": "2022-10-08T11:00:00+09:00"
+            }
+          ],
+          "rule": "model",
+          "series": "C-05/2"
+        }
+      ],
+      "stale": false,
+      "step_seconds": 3600,
+      "target": "traffic_volume",
+      "unit": "vehicles/h"
+    }
+    "#);
     let whole = served.get("/v1/forecasts/traffic_volume").await.json();
     assert_eq!(whole["count"], 4);
     assert_eq!(whole["next"], Value::Null);
@@ -99,7 +175,23 @@ async fn the_series_are_listed_with_their_places() {
     let served = Served::usual().await;
     let answer = served.get("/v1/series?target=traffic_volume").await.json();
     assert_eq!(answer["series"].as_array().unwrap().len(), 4);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&answer["series"][2]).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&answer["series"][2]).unwrap(), @r#"
+    {
+      "newest_at": "2022-10-07T10:00:00+09:00",
+      "parts": {
+        "direction": "1",
+        "spot": "C-05"
+      },
+      "place": {
+        "latitude": 37.54291,
+        "longitude": 126.90377,
+        "name": "양화대교",
+        "spot": "C-05"
+      },
+      "rule": "model",
+      "series": "C-05/1"
+    }
+    "#);
     served.stop().await;
 }
 
@@ -174,7 +266,62 @@ async fn accuracy_is_what_one_works_out_by_hand() {
     ];
     city::add_met(&served.lake, rows).await;
     let answer = served.until("/v1/accuracy/traffic_volume", |answer| answer.json()["overall"]["count"] == 3).await;
-    insta::assert_snapshot!(answer.shown(), @"");
+    insta::assert_snapshot!(answer.shown(), @r#"
+    200 application/json
+    {
+      "bundles": [
+        "lightgbm-7",
+        "week_mean-1"
+      ],
+      "from": "2022-09-30T08:00:00+09:00",
+      "horizons": [
+        {
+          "count": 1,
+          "coverage": 1.0,
+          "horizon": 1,
+          "mae": 10.0,
+          "mase": 0.25,
+          "skill": {
+            "naive_day": 0.75,
+            "naive_last": 0.9,
+            "naive_week": 0.75,
+            "naive_week_mean": 0.5
+          },
+          "wape": 0.1
+        },
+        {
+          "count": 2,
+          "coverage": 0.5,
+          "horizon": 2,
+          "mae": 25.0,
+          "mase": 1.0,
+          "skill": {
+            "naive_day": 0.375,
+            "naive_last": 0.75,
+            "naive_week": 0.0,
+            "naive_week_mean": -0.25
+          },
+          "wape": 0.1
+        }
+      ],
+      "overall": {
+        "count": 3,
+        "coverage": 0.6667,
+        "mae": 20.0,
+        "mase": 0.5,
+        "skill": {
+          "naive_day": 0.5,
+          "naive_last": 0.8,
+          "naive_week": 0.5,
+          "naive_week_mean": 0.0
+        },
+        "wape": 0.1
+      },
+      "target": "traffic_volume",
+      "unit": "vehicles/h",
+      "until": "2022-10-07T08:00:00+09:00"
+    }
+    "#);
     let champion = served.get("/v1/accuracy/traffic_volume?bundle=champion&days=1").await.json();
     assert_eq!(champion["bundles"], json!(["lightgbm-7"]));
     assert_eq!((&champion["overall"]["count"], &champion["overall"]["mae"]), (&json!(2), &json!(20.0)));
@@ -186,7 +333,48 @@ async fn accuracy_is_what_one_works_out_by_hand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_tells_city_time_freshness_champion_and_what_the_stages_say() {
     let served = Served::usual().await;
-    insta::assert_snapshot!(served.get("/v1/live").await.shown(), @"");
+    insta::assert_snapshot!(served.get("/v1/live").await.shown(), @r#"
+    200 application/json
+    {
+      "feeds": [
+        {
+          "feed": "traffic_spot",
+          "observed_at": "2022-10-07T00:00:00+09:00",
+          "received_at": "2022-10-07T00:00:00+09:00",
+          "rows": 2
+        },
+        {
+          "feed": "traffic_volume",
+          "observed_at": "2022-10-07T10:00:00+09:00",
+          "received_at": "2022-10-07T11:31:00+09:00",
+          "rows": 1
+        }
+      ],
+      "now": "2022-10-07T12:31:00+09:00",
+      "speed": null,
+      "status": {
+        "lag": {
+          "traffic_volume": 3
+        }
+      },
+      "targets": [
+        {
+          "champion": {
+            "bundle": "lightgbm-7",
+            "kind": "lightgbm",
+            "known_at": "2022-10-06T11:00:00+09:00",
+            "reason": "the best on rolling origins",
+            "since": "2022-10-06T12:00:00+09:00"
+          },
+          "issued_at": "2022-10-07T12:00:00+09:00",
+          "next_at": "2022-10-07T13:00:00+09:00",
+          "stale": false,
+          "target": "traffic_volume"
+        }
+      ],
+      "trouble": null
+    }
+    "#);
     served.stop().await;
 }
 

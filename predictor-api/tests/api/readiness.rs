@@ -9,11 +9,30 @@ use crate::served::Served;
 async fn it_is_alive_before_it_is_ready_and_ready_when_there_is_a_forecast() {
     let served = Served::empty().await;
     assert_eq!(served.get("/healthz").await.status, 200);
-    insta::assert_snapshot!(served.get("/readyz").await.shown(), @"");
+    insta::assert_snapshot!(served.get("/readyz").await.shown(), @r#"
+    503 application/problem+json
+    {
+      "detail": "traffic_volume has no champion; traffic_volume has no forecast",
+      "hint": "`hangang status` shows every stage; /healthz answers as long as the process lives",
+      "status": 503,
+      "title": "not ready",
+      "type": "urn:hangang:problem:not-ready"
+    }
+    "#);
     city::add_champion(&served.lake, "week_mean-1", "week_mean", noon()).await;
     city::add_forecast(&served.lake, &spots(), noon(), "week_mean-1").await;
     let ready = served.until("/readyz", |answer| answer.status == 200).await;
-    insta::assert_snapshot!(ready.shown(), @"");
+    insta::assert_snapshot!(ready.shown(), @r#"
+    200 application/json
+    {
+      "checks": [
+        "the lake can be read",
+        "the champion of traffic_volume is \"week_mean-1\"",
+        "the newest forecast of traffic_volume was issued at 2022-10-07T12:00:00+09:00"
+      ],
+      "status": "ready"
+    }
+    "#);
     served.stop().await;
 }
 
@@ -32,7 +51,7 @@ async fn the_last_good_forecast_stays_and_is_marked_stale_after_two_steps() {
     assert_eq!((&stale.json()["issued_at"], &stale.json()["series"]), (&fresh["issued_at"], &fresh["series"]));
     let ready = served.get("/readyz").await;
     assert_eq!(ready.status, 503);
-    insta::assert_snapshot!(ready.json()["detail"].as_str().unwrap(), @"");
+    insta::assert_snapshot!(ready.json()["detail"].as_str().unwrap(), @"the newest forecast of traffic_volume was issued at 2022-10-07T12:00:00+09:00, more than two steps ago");
     assert_eq!(served.get("/v1/live").await.json()["targets"][0]["stale"], true);
 
     city::add_forecast(&served.lake, &spots(), noon() + TimeDelta::hours(2), "lightgbm-7").await;
