@@ -43,7 +43,8 @@ pub(super) fn read(text: &[u8], line: &mut u64, tally: &mut Tally) -> Result<Vec
     for record in reader.byte_records() {
         let record = record.map_err(|error| ImportError::line(*line + 1, format!("a line of cells ({error})"), b""))?;
         *line = first + record.position().map_or(0, csv::Position::line);
-        spots.push(spot(&record).map_err(|expected| ImportError::line(*line, expected, record.as_slice()))?);
+        let cells = || record.iter().collect::<Vec<_>>().join(&b',');
+        spots.push(spot(&record).map_err(|expected| ImportError::line(*line, expected, &cells()))?);
         tally.lines += 1;
     }
     Ok(spots)

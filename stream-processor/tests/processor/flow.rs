@@ -141,7 +141,14 @@ async fn every_record_stands_once_in_observed_or_quarantine() {
     );
     insta::assert_snapshot!(
         lakes::table(&city.lake, "SELECT feed, reason, detail, topic, generation, \"partition\", key, arrow_cast(payload, 'Utf8') AS payload FROM ops.quarantine ORDER BY reason").await,
-        @""
+        @r#"
+    +----------------+--------------+------------------------------------------------------------------------------------+----------------+------------+-----------+----------+----------------------------------------------------------------------------------------------------------------------------------------+
+    | feed           | reason       | detail                                                                             | topic          | generation | partition | key      | payload                                                                                                                                |
+    +----------------+--------------+------------------------------------------------------------------------------------+----------------+------------+-----------+----------+----------------------------------------------------------------------------------------------------------------------------------------+
+    | traffic_volume | not_json     | the record is not JSON: expected value at line 1 column 1; it begins with "<html>" | traffic_volume | 0          | 1         | x        | <html>                                                                                                                                 |
+    | traffic_volume | out_of_range | volume is 40000, outside 0 to 30000                                                | traffic_volume | 0          | 3         | D-07/2/2 | {"spot":"D-07","direction":2,"lane":2,"observed_at":"2022-09-30T15:00:00Z","volume":40000,"received_at":"2022-09-30T16:30:00.000000Z"} |
+    +----------------+--------------+------------------------------------------------------------------------------------+----------------+------------+-----------+----------+----------------------------------------------------------------------------------------------------------------------------------------+
+    "#
     );
     lakes::rollups_equal_their_sql(&city.lake).await;
     assert!(number(&city.lake, "SELECT count(*) FROM rollup.traffic_hourly").await > 0);

@@ -72,8 +72,24 @@ async fn a_sheet_becomes_rows_and_their_rollup() {
     let case = Case::new().await;
     let report = case.import(gzip(VOLUMES.as_bytes())).await.unwrap();
     assert_eq!(report, ImportReport { lines: 4, empty: 1, added: 3, commits: 2, windows: 2, ..ImportReport::default() });
-    assert_snapshot!(lakes::table(&case.lake, "SELECT spot, direction, lane, observed_at, volume, received_at, topic, \"partition\", \"offset\" FROM observed.traffic_volume ORDER BY \"offset\"").await, @"");
-    assert_snapshot!(lakes::table(&case.lake, "SELECT * FROM rollup.traffic_hourly ORDER BY observed_at, spot").await, @"");
+    assert_snapshot!(lakes::table(&case.lake, "SELECT spot, direction, lane, observed_at, volume, received_at, topic, \"partition\", \"offset\" FROM observed.traffic_volume ORDER BY \"offset\"").await, @r"
+    +------+-----------+------+----------------------+--------+----------------------+-------+-----------+--------+
+    | spot | direction | lane | observed_at          | volume | received_at          | topic | partition | offset |
+    +------+-----------+------+----------------------+--------+----------------------+-------+-----------+--------+
+    | A-01 | 1         | 0    | 2022-09-30T14:00:00Z | 500    | 2022-09-30T15:30:00Z |       |           | 0      |
+    | A-01 | 1         | 0    | 2022-09-30T15:00:00Z | 247    | 2022-09-30T16:30:00Z |       |           | 1      |
+    | B-12 | 1         | 0    | 2022-09-30T15:00:00Z | 0      | 2022-09-30T16:30:00Z |       |           | 2      |
+    +------+-----------+------+----------------------+--------+----------------------+-------+-----------+--------+
+    ");
+    assert_snapshot!(lakes::table(&case.lake, "SELECT * FROM rollup.traffic_hourly ORDER BY observed_at, spot").await, @r"
+    +------+-----------+----------------------+--------+-------+----------------------+
+    | spot | direction | observed_at          | volume | lanes | received_at          |
+    +------+-----------+----------------------+--------+-------+----------------------+
+    | A-01 | 1         | 2022-09-30T14:00:00Z | 500    |       | 2022-09-30T15:30:00Z |
+    | A-01 | 1         | 2022-09-30T15:00:00Z | 247    |       | 2022-09-30T16:30:00Z |
+    | B-12 | 1         | 2022-09-30T15:00:00Z | 0      |       | 2022-09-30T16:30:00Z |
+    +------+-----------+----------------------+--------+-------+----------------------+
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +108,14 @@ async fn an_overlapping_file_adds_what_is_new_and_revisions_only() {
     case.import(VOLUMES).await.unwrap();
     let report = case.import(VOLUMES.replace(",247", ",250").replace("A-01,2,", "A-01,2,31")).await.unwrap();
     assert_eq!((report.known, report.added, report.revised), (2, 1, 1));
-    assert_snapshot!(lakes::table(&case.lake, "SELECT volume, received_at, \"offset\" FROM observed.traffic_volume WHERE \"offset\" >= 3 ORDER BY \"offset\"").await, @"");
+    assert_snapshot!(lakes::table(&case.lake, "SELECT volume, received_at, \"offset\" FROM observed.traffic_volume WHERE \"offset\" >= 3 ORDER BY \"offset\"").await, @r"
+    +--------+----------------------+--------+
+    | volume | received_at          | offset |
+    +--------+----------------------+--------+
+    | 31     | 2022-09-30T15:30:00Z | 3      |
+    | 250    | 2023-01-01T00:00:00Z | 4      |
+    +--------+----------------------+--------+
+    ");
     lakes::rollups_equal_their_sql(&case.lake).await;
     assert_eq!(
         lakes::number(
@@ -143,28 +166,28 @@ async fn what_was_received_after_the_start_is_left_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_file_is_told_by_what_was_expected_found_and_where() {
-    assert_snapshot!(Case::refused("date,spot,vol\n1,2,3\n").await, @"");
-    assert_snapshot!(Case::refused("").await, @"");
-    assert_snapshot!(Case::refused("<html><body>점검 중</body></html>").await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace("B-12,1,0", "B-12,3,0")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace(",247", ",247.5")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace(",247", ",30001")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace("A-01,2,", "A-01,2")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace("2022-09-30T23:00:00+09:00,A-01,1", "2022-09-30 23:00,A-01,1")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace("2022-10-01T00:00:00", "2022-10-01T00:30:00")).await, @"");
-    assert_snapshot!(Case::refused(VOLUMES.replace("2022-10", "2023-10")).await, @"");
+    assert_snapshot!(Case::refused("date,spot,vol\n1,2,3\n").await, @r#""/file" line 1: expected the header "observed_at,spot_num,io_type,vol" or "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow", found "date,spot,vol"; nothing was imported"#);
+    assert_snapshot!(Case::refused("").await, @r#""/file" line 1: expected the header "observed_at,spot_num,io_type,vol" or "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow", found ""; nothing was imported"#);
+    assert_snapshot!(Case::refused("<html><body>점검 중</body></html>").await, @r#""/file" line 1: expected the header "observed_at,spot_num,io_type,vol" or "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow", found "<html><body>점검 중</body></html>"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace("B-12,1,0", "B-12,3,0")).await, @r#""/file" line 5: expected 1 (in) or 2 (out) in the third cell, found "2022-10-01T00:00:00+09:00,B-12,3,0"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace(",247", ",247.5")).await, @r#""/file" line 4: expected a whole number from 0 to 30000 in the fourth cell, or nothing, found "2022-10-01T00:00:00+09:00,A-01,1,247.5"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace(",247", ",30001")).await, @r#""/file" line 4: expected a whole number from 0 to 30000 in the fourth cell, or nothing, found "2022-10-01T00:00:00+09:00,A-01,1,30001"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace("A-01,2,", "A-01,2")).await, @r#""/file" line 3: expected four cells, as 2022-01-01T00:00:00+09:00,A-01,1,479, found "2022-09-30T23:00:00+09:00,A-01,2"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace("2022-09-30T23:00:00+09:00,A-01,1", "2022-09-30 23:00,A-01,1")).await, @r#""/file" line 2: expected a time with its zone, as 2022-01-01T00:00:00+09:00, in the first cell, found "2022-09-30 23:00,A-01,1,500"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace("2022-10-01T00:00:00", "2022-10-01T00:30:00")).await, @r#""/file" line 4: expected the beginning of an hour in the first cell, found "2022-10-01T00:30:00+09:00,A-01,1,247"; nothing was imported"#);
+    assert_snapshot!(Case::refused(VOLUMES.replace("2022-10", "2023-10")).await, @r#""/file" line 4: expected a time that is not ahead of the city's clock (2023-01-01T00:00:00Z), found "2023-10-01T00:00:00+09:00,A-01,1,247"; nothing was imported"#);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_archive_imports_nothing() {
     let text = format!("observed_at,spot_num,io_type,vol\n{}", "2022-10-01T00:00:00+09:00,A-01,1,247\n".repeat(100_000));
     let packed = gzip(text.as_bytes());
-    assert_snapshot!(Case::refused(&packed[..packed.len() - 9]).await, @"");
+    assert_snapshot!(Case::refused(&packed[..packed.len() - 9]).await, @r#""/file" is damaged somewhere after line 85019: incomplete deflate stream; nothing was imported: get the file anew"#);
     let mut changed = packed.clone();
     let last = changed.len() - 5;
     changed[last] ^= 1;
-    assert_snapshot!(Case::refused(&changed).await, @"");
-    assert_snapshot!(import_missing().await, @"");
+    assert_snapshot!(Case::refused(&changed).await, @r#""/file" is damaged somewhere after line 85019: corrupt gzip stream does not have a matching checksum; nothing was imported: get the file anew"#);
+    assert_snapshot!(import_missing().await, @r#"cannot read "nowhere.csv": No such file or directory (os error 2)"#);
 }
 
 async fn import_missing() -> String {
@@ -182,7 +205,14 @@ async fn a_list_of_spots_becomes_the_day_s_list_with_metres() {
     let case = Case::new().await;
     let report = case.import(SPOTS).await.unwrap();
     assert_eq!(report, ImportReport { lines: 2, added: 2, commits: 1, ..ImportReport::default() });
-    assert_snapshot!(lakes::table(&case.lake, "SELECT spot, observed_at, name, round(x) AS x, round(y) AS y, latitude, longitude, received_at, \"offset\" FROM observed.traffic_spot ORDER BY spot").await, @"");
+    assert_snapshot!(lakes::table(&case.lake, "SELECT spot, observed_at, name, round(x) AS x, round(y) AS y, latitude, longitude, received_at, \"offset\" FROM observed.traffic_spot ORDER BY spot").await, @r"
+    +------+----------------------+----------------+----------+----------+----------+-----------+----------------------+--------+
+    | spot | observed_at          | name           | x        | y        | latitude | longitude | received_at          | offset |
+    +------+----------------------+----------------+----------+----------+----------+-----------+----------------------+--------+
+    | A-09 | 2022-12-31T15:00:00Z | 퇴계로(신당역) | 201850.0 | 451770.0 | 37.56546 | 127.02094 | 2022-12-31T15:00:00Z | 0      |
+    | B-01 | 2022-12-31T15:00:00Z | 동대문, 앞     | 200866.0 | 452429.0 | 37.5714  | 127.0098  | 2022-12-31T15:00:00Z | 1      |
+    +------+----------------------+----------------+----------+----------+----------+-----------+----------------------+--------+
+    ");
     let before = lakes::versions(&case.lake).await;
     let later = ImportOptions { now: "2023-02-01T00:00:00Z".parse().unwrap(), ..options() };
     case.import_with(SPOTS, later).await.unwrap();
@@ -193,9 +223,9 @@ async fn a_list_of_spots_becomes_the_day_s_list_with_metres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_list_of_spots_is_told_too() {
-    assert_snapshot!(Case::refused(SPOTS.replace("37.5714", "47.5714")).await, @"");
-    assert_snapshot!(Case::refused(SPOTS.replace("B-01,", ",")).await, @"");
-    assert_snapshot!(Case::refused(SPOTS.replace(",나->가\nB", "\nB")).await, @"");
+    assert_snapshot!(Case::refused(SPOTS.replace("37.5714", "47.5714")).await, @r#""/file" line 3: expected a latitude from 37 to 38 degrees in cell 4, found "B-01,동대문, 앞,지자기,47.5714,127.0098,중구,서울시 중구,가->나,나->가"; nothing was imported"#);
+    assert_snapshot!(Case::refused(SPOTS.replace("B-01,", ",")).await, @r#""/file" line 3: expected a spot id in cell 1, found ",동대문, 앞,지자기,37.5714,127.0098,중구,서울시 중구,가->나,나->가"; nothing was imported"#);
+    assert_snapshot!(Case::refused(SPOTS.replace(",나->가\nB", "\nB")).await, @r#""/file" line 2: expected nine cells: spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow, found "A-09,퇴계로(신당역),지자기,37.56546,127.02094,중구,서울시 중구, 신당동,가->나"; nothing was imported"#);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
