@@ -38,7 +38,7 @@ async fn a_parameter_comes_back_as_it_went_in() {
     where
         T: ToSql + Sync + PartialEq + std::fmt::Debug + for<'a> tokio_postgres::types::FromSql<'a>,
     {
-        let statement = client.prepare_typed(sql, &[of.clone()]).await.unwrap();
+        let statement = client.prepare_typed(sql, std::slice::from_ref(&of)).await.unwrap();
         assert_eq!((statement.params(), statement.columns()[0].type_()), (&[of.clone()][..], &of), "{sql}");
         let row = client.query_one(&statement, &[&value]).await.unwrap();
         assert_eq!(row.get::<_, T>(0), value, "{of}");
