@@ -14,6 +14,7 @@ use lake::Lake;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
+use trainer::{Entry, Registry};
 
 /// How long a broker may take to say where its topics end.
 const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -113,28 +114,25 @@ async fn of_target(lake: &Lake, target: &'static Target) -> anyhow::Result<Targe
             "SELECT max(issued_at) AS issued_at, count(*) AS forecasts FROM forecast.forecasts WHERE target = '{name}'"
         ))
         .await?;
+    let registry = Registry::read(lake, target).await?;
     Ok(TargetOverview {
         target: name,
-        champion: standing(lake, name, "champion").await?,
-        refused: standing(lake, name, "refused").await?,
+        champion: registry.champion().map(Standing::of),
+        refused: registry.entries().iter().rev().find(|entry| entry.standing == "refused").map(Standing::of),
         issued_at: instant(&newest, 0),
         forecasts: number(&newest, 1).unwrap_or(0),
     })
 }
 
-async fn standing(lake: &Lake, target: &str, standing: &str) -> anyhow::Result<Option<Standing>> {
-    let rows = lake
-        .query(&format!(
-            "SELECT bundle, kind, decided_at, reason FROM forecast.models WHERE target = '{target}' AND standing = '{standing}' \
-             ORDER BY decided_at DESC LIMIT 1"
-        ))
-        .await?;
-    Ok(text(&rows, 0).map(|bundle| Standing {
-        bundle,
-        kind: text(&rows, 1).unwrap_or_default(),
-        decided_at: instant(&rows, 2),
-        reason: text(&rows, 3).unwrap_or_default(),
-    }))
+impl Standing {
+    fn of(entry: &Entry) -> Standing {
+        Standing {
+            bundle: entry.bundle.clone(),
+            kind: entry.kind.clone(),
+            decided_at: Some(entry.decided_at),
+            reason: entry.reason.clone(),
+        }
+    }
 }
 
 /// End offset of each partition of each feed's topic.
@@ -176,10 +174,4 @@ fn instant(batches: &[RecordBatch], column: usize) -> Option<DateTime<Utc>> {
     let values = arrow::compute::cast(first(batches)?.column(column), &utc).ok()?;
     let values = values.as_primitive::<TimestampMicrosecondType>();
     values.is_valid(0).then(|| DateTime::from_timestamp_micros(values.value(0))).flatten()
-}
-
-fn text(batches: &[RecordBatch], column: usize) -> Option<String> {
-    let values = arrow::compute::cast(first(batches)?.column(column), &DataType::Utf8).ok()?;
-    let values = values.as_string::<i32>();
-    values.is_valid(0).then(|| values.value(0).to_owned())
 }

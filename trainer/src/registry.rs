@@ -76,8 +76,13 @@ impl Registry {
 
     /// The champion: the bundle whose state that is, the newest if several are. None before the first.
     pub fn champion(&self) -> Option<&Entry> {
-        let state = |entry: &&Entry| self.state(&entry.bundle).is_some_and(|state| state == *entry);
-        self.entries.iter().rev().find(|entry| entry.standing == Standing::Champion.name() && state(entry))
+        // Decided at one instant of the city, a bundle's coming and another's going stand in no order: whoever has gone
+        // is not the champion.
+        let gone = |entry: &Entry| {
+            let retired = |other: &&Entry| other.bundle == entry.bundle && other.standing == "retired";
+            self.entries.iter().filter(retired).any(|other| other.decided_at >= entry.decided_at)
+        };
+        self.entries.iter().rev().find(|entry| entry.standing == "champion" && !gone(entry))
     }
 
     /// The newest row of a bundle.
