@@ -1,7 +1,7 @@
 //! A table's Delta log: commits read, written once, and never taken back.
 //!
-//! Every commit carries an id of its own. Whatever the store answers to a write, reading the version back tells whether
-//! it was ours: an answer that was lost is no commit that was lost, and none that is made twice.
+//! Every commit carries an id of its own. A write whose answer was lost is made once more; where the version is taken by
+//! then, reading it back tells whether by ourselves. So no commit is lost with its answer, and none is made twice.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use crate::snapshot::{Declared, Snapshot};
 
 /// Key of a commit's id in its `commitInfo`.
 const COMMIT_ID: &str = "commitId";
-/// Writes of one commit that fail for an unknown reason, at most; between them the version is read back.
+/// Writes of one commit that fail for an unknown reason, at most.
 const WRITES_MAX: u32 = 4;
 /// Wait before a failed write is tried again; doubled each time.
 const WRITE_WAIT: Duration = Duration::from_millis(50);
@@ -85,11 +85,10 @@ impl Log {
                 Err(TransactionError::VersionAlreadyExists(_)) => return self.whose(version, commit).await,
                 Err(error) => self.failed("writing a commit", &error),
             };
-            match self.read(version).await {
-                Ok(Some(_)) => return self.whose(version, commit).await,
-                Ok(None) if matches!(failure, LakeError::NoRoom { .. } | LakeError::Denied { .. }) => return Err(failure),
-                Ok(None) | Err(_) if writes == WRITES_MAX => return Err(failure),
-                Ok(None) | Err(_) => {}
+            // These say that nothing was written. After any other it may have been: writing once more tells.
+            let certain = matches!(failure, LakeError::NoRoom { .. } | LakeError::Denied { .. });
+            if certain || writes == WRITES_MAX {
+                return Err(failure);
             }
             tracing::warn!(table = self.declared.name, version, error = %failure, "a commit was not answered for; it is tried again");
             tokio::time::sleep(wait).await;
