@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use lake::{Lake, LakeError, Mark, Outcome, Place};
+use lake::{Compaction, Lake, LakeError, Mark, Outcome, Place, Windows};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
@@ -16,12 +18,20 @@ use object_store::{
 
 use super::rows::*;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone)]
 enum Fault {
     /// The write is done, and its answer is lost.
     AnswerLost,
     /// The write is not done, for this reason of the operating system.
     Errno(i32),
+    /// The write is done after something else has been.
+    Meanwhile(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>),
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fault")
+    }
 }
 
 /// A store whose next writes of files ending in `suffix` fail.
@@ -47,8 +57,12 @@ impl ObjectStore for Faulty {
         if !struck {
             return self.inner.put_opts(location, payload, options).await;
         }
-        let errno = match self.fault {
-            Fault::Errno(errno) => errno,
+        let errno = match &self.fault {
+            Fault::Errno(errno) => *errno,
+            Fault::Meanwhile(something) => {
+                something().await;
+                return self.inner.put_opts(location, payload, options).await;
+            }
             Fault::AnswerLost => {
                 self.inner.put_opts(location, payload, options).await?;
                 104 // connection reset by peer
@@ -89,12 +103,17 @@ impl ObjectStore for Faulty {
 /// A lake whose store fails `left` times, once told so.
 async fn faulty(suffix: &'static str, fault: Fault) -> (tempfile::TempDir, Lake, Arc<AtomicU32>) {
     let folder = tempfile::tempdir().unwrap();
-    let left = Arc::new(AtomicU32::new(0));
-    let decorate =
-        |inner: Arc<dyn ObjectStore>| -> Arc<dyn ObjectStore> { Arc::new(Faulty { inner, suffix, fault, left: left.clone() }) };
-    let place = Place::open(&url(&folder)).unwrap().decorated(decorate);
-    let lake = Lake::open_at(place).await.unwrap();
+    let (lake, left) = faulty_in(&folder, suffix, fault).await;
     (folder, lake, left)
+}
+
+async fn faulty_in(folder: &tempfile::TempDir, suffix: &'static str, fault: Fault) -> (Lake, Arc<AtomicU32>) {
+    let left = Arc::new(AtomicU32::new(0));
+    let decorate = |inner: Arc<dyn ObjectStore>| -> Arc<dyn ObjectStore> {
+        Arc::new(Faulty { inner, suffix, fault: fault.clone(), left: left.clone() })
+    };
+    let place = Place::open(&url(folder)).unwrap().decorated(decorate);
+    (Lake::open_at(place).await.unwrap(), left)
 }
 
 fn marks() -> [Mark; 1] {
@@ -162,4 +181,41 @@ async fn a_place_that_may_not_be_written_is_told_as_such() {
 async fn a_place_of_an_unknown_kind_is_refused_with_an_example() {
     let error = Lake::open(&"ftp://host/lake".parse().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("\"ftp\"") && error.contains("file:///srv/lake"), "{error}");
+}
+
+#[tokio::test]
+async fn a_compaction_gives_way_to_a_replacement_that_was_quicker() {
+    let (folder, quick) = lake().await;
+    let mut table = quick.table(&HOURLY).await.unwrap();
+    for hours in 0..4 {
+        table.append(&[hourly(&[(hours, 1)])], &[]).await.unwrap();
+    }
+    let replace = move || {
+        let mut table = table.clone();
+        let replacing = async move { table.replace(&Windows::one(hour(0), hour(1)), &[hourly(&[(0, 100)])], &[]).await };
+        replacing.map(|outcome| assert_eq!(outcome.unwrap(), Outcome::Committed { version: 5 })).boxed()
+    };
+    let (slow, left) = faulty_in(&folder, ".parquet", Fault::Meanwhile(Arc::new(replace))).await;
+    left.store(1, Ordering::SeqCst);
+    let mut table = slow.table(&HOURLY).await.unwrap();
+    let compacted = table.compact(&Compaction { small_files_max: 1, ..Default::default() }).await.unwrap();
+    assert_eq!((compacted.files_before, compacted.gave_way), (0, 1));
+    assert_eq!(hours_and_volumes(&table.scan(None).await.unwrap()), [(0, 100), (1, 1), (2, 1), (3, 1)]);
+}
+
+#[tokio::test]
+async fn a_replacement_takes_out_what_was_added_to_its_windows_meanwhile() {
+    let (folder, quick) = lake().await;
+    let table = quick.table(&HOURLY).await.unwrap();
+    let append = move || {
+        let mut table = table.clone();
+        let appending = async move { table.append(&[hourly(&[(0, 7), (5, 7)])], &[]).await };
+        appending.map(|outcome| assert_eq!(outcome.unwrap(), Outcome::Committed { version: 1 })).boxed()
+    };
+    let (slow, left) = faulty_in(&folder, ".parquet", Fault::Meanwhile(Arc::new(append))).await;
+    left.store(1, Ordering::SeqCst);
+    let mut table = slow.table(&HOURLY).await.unwrap();
+    let outcome = table.replace(&Windows::one(hour(0), hour(2)), &[hourly(&[(1, 100)])], &[]).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed { version: 2 });
+    assert_eq!(hours_and_volumes(&table.scan(None).await.unwrap()), [(1, 100), (5, 7)]);
 }
