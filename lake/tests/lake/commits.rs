@@ -1,6 +1,9 @@
 //! Rows and marks become visible together, once, whoever else writes.
 
+use std::sync::Arc;
+
 use lake::{Lake, Mark, Outcome, Table, Windows};
+use tokio::sync::Barrier;
 
 use super::rows::*;
 
@@ -48,22 +51,25 @@ async fn of_two_owners_of_a_partition_one_lands_and_the_other_is_told() {
 async fn writers_that_meet_lose_nothing_and_double_nothing() {
     const COMMITS: i64 = 40;
     let (folder, lake) = lake().await;
-    // Two processes that share partition 0 (a rebalance gone wrong), and one with a partition of its own.
-    let shared = |_: usize| {
-        let url = url(&folder);
+    // Two processes that share partition 0 (a rebalance gone wrong), and one with a partition of its own. The two begin
+    // every round at the same mark, together.
+    let together = Arc::new(Barrier::new(2));
+    let shared = || {
+        let (url, together) = (url(&folder), together.clone());
         tokio::spawn(async move {
             let lake = Lake::open(&url).await.unwrap();
             let mut table = lake.table(&OBSERVED).await.unwrap();
             let mut superseded = 0;
-            loop {
+            for _ in 0..COMMITS {
+                table.reload().await.unwrap();
                 let from = table.mark("traffic_volume/0");
-                if from >= Some(COMMITS * 3) {
-                    return superseded;
-                }
+                together.wait().await;
                 if land(&mut table, from, from.unwrap_or(0) + 3).await == Outcome::Superseded {
                     superseded += 1;
                 }
+                together.wait().await;
             }
+            superseded
         })
     };
     let alone = {
@@ -80,13 +86,13 @@ async fn writers_that_meet_lose_nothing_and_double_nothing() {
             }
         })
     };
-    let sharing = [shared(0), shared(1)];
+    let sharing = [shared(), shared()];
     alone.await.unwrap();
     let mut superseded = 0;
     for writer in sharing {
         superseded += writer.await.unwrap();
     }
-    assert!(superseded > 0, "the two never met, so nothing was shown");
+    assert_eq!(superseded, COMMITS, "in every round one lands and the other is told");
     let table = lake.table(&OBSERVED).await.unwrap();
     let expected: Vec<i64> = (0..COMMITS * 3).chain(1_000..1_000 + COMMITS).collect();
     assert_eq!(offsets(&table.scan(None).await.unwrap()), expected);
