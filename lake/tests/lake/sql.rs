@@ -121,19 +121,21 @@ async fn a_filter_by_time_reads_only_the_files_that_can_match() {
 
 #[tokio::test]
 async fn whatever_would_change_something_is_refused() {
-    let (_folder, lake) = city().await;
+    let (folder, lake) = city().await;
+    let stolen = folder.path().join("stolen.csv");
+    let copy = format!("COPY (SELECT 1) TO '{}'", stolen.display());
     for sql in [
         "INSERT INTO observed.traffic_volume SELECT * FROM observed.traffic_volume",
         "CREATE TABLE observed.other AS SELECT 1",
         "DROP TABLE observed.traffic_volume",
-        "COPY (SELECT 1) TO 'stolen.csv'",
+        copy.as_str(),
         "CREATE EXTERNAL TABLE passwords STORED AS CSV LOCATION '/etc/passwd'",
         "SET datafusion.execution.target_partitions = 64",
     ] {
         let error = lake.query(sql).await.unwrap_err();
         assert!(matches!(error, LakeError::Query(_)), "{sql}: {error:?}");
     }
-    assert!(!std::path::Path::new("stolen.csv").exists());
+    assert!(!stolen.exists());
 }
 
 #[tokio::test]
