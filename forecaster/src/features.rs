@@ -3,8 +3,10 @@
 //! Declared once in [`FEATURES`]; training and serving run the same functions over the same view ([`Known`]), so that
 //! neither can see what came after the origin. A feature's name is its definition:
 //!
-//! - *reference*: the median of the last six values known of that hour on days like the target's (same weekday; public
-//!   holidays are like Sundays). A model learns the ratio to it: `y = ln(1 + value) − ln(1 + reference)`.
+//! - *reference*: what is usual at that hour: of the values known, the median of the last six and the mean of the last
+//!   four on days like the target's (same weekday; public holidays are like Sundays), and the median of the last eight and
+//!   the mean of the last four on days of its class; their mean in logarithms. Four estimates err less than any of
+//!   them. A model learns the ratio to it: `y = ln(1 + value) − ln(1 + reference)`.
 //! - *excess* of an hour: `ln(1 + value) − ln(1 + reference)` of that hour itself.
 //! - *class* of a day: workday, Saturday, or Sunday and holiday.
 //! - `…_to_reference`: ln(1 + …) − ln(1 + reference). `lag_24h`: 24 h before the target. `mean_24h_lag_1h`: over the 24
@@ -15,8 +17,12 @@
 use crate::calendar::{Calendar, day_of, second_of_day};
 use crate::known::Known;
 
-/// Values of like days that make the reference.
-const REFERENCE_DAYS: usize = 6;
+/// Values of like days of which the reference takes the median, and the mean.
+const LIKE_MEDIAN_DAYS: usize = 6;
+const LIKE_MEAN_DAYS: usize = 4;
+/// The same for days of the class.
+const CLASS_MEDIAN_DAYS: usize = DAYS_MAX;
+const CLASS_MEAN_DAYS: usize = 4;
 /// Values of any days that make it where no like day is known.
 const REFERENCE_ANY_DAYS: usize = 7;
 /// Like days and days of a class that are looked at.
@@ -52,6 +58,7 @@ pub const FEATURES: &[Feature] = &[
     feature("day_after_morrow_free", |row| flag(row.calendar().free(row.day + 2))),
     // the usual at that hour
     feature("log_reference", |row| row.log_reference),
+    feature("like_median_6d_to_reference", |row| row.to_reference(median(row.like.first(6)))),
     feature("like_mean_4d_to_reference", |row| row.to_reference(mean(row.like.first(4)))),
     feature("class_mean_4d_to_reference", |row| row.to_reference(mean(row.class.first(4)))),
     feature("class_median_8d_to_reference", |row| row.to_reference(median(row.class.first(8)))),
@@ -139,7 +146,8 @@ impl<'a> Origin<'a> {
         let day = day_of(instant);
         let like = self.days_before(series, step, self.calendar.like(day), DAYS_MAX);
         let any = self.days_before(series, step, ANY_DAYS, REFERENCE_ANY_DAYS);
-        let reference = reference(&like, &any)?;
+        let class = self.days_before(series, step, self.calendar.in_class(day), DAYS_MAX);
+        let log_reference = log_reference(&like, &class, &any)?;
         Some(Row {
             origin: self,
             series,
@@ -147,9 +155,8 @@ impl<'a> Origin<'a> {
             step,
             day,
             hour: second_of_day(instant) as f64 / 3600.0,
-            log_reference: reference.ln_1p(),
-            reference,
-            class: self.days_before(series, step, self.calendar.in_class(day), DAYS_MAX),
+            log_reference,
+            class,
             like,
             any,
         })
@@ -158,9 +165,10 @@ impl<'a> Origin<'a> {
     fn excess_at(&self, series: usize, step: i64) -> f64 {
         let Some(value) = self.known.value(series, step) else { return f64::NAN };
         let day = day_of(self.known.history().instant(step));
-        let like = self.days_before(series, step, self.calendar.like(day), REFERENCE_DAYS);
+        let like = self.days_before(series, step, self.calendar.like(day), LIKE_MEDIAN_DAYS);
+        let class = self.days_before(series, step, self.calendar.in_class(day), CLASS_MEDIAN_DAYS);
         let any = if like.count == 0 { self.days_before(series, step, ANY_DAYS, REFERENCE_ANY_DAYS) } else { Values::default() };
-        reference(&like, &any).map_or(f64::NAN, |reference| value.ln_1p() - reference.ln_1p())
+        log_reference(&like, &class, &any).map_or(f64::NAN, |log_reference| value.ln_1p() - log_reference)
     }
 
     /// The newest `most` values known of a step's hour on the days that lie `days` before it.
@@ -194,10 +202,22 @@ const ANY_DAYS: &[i64] = &{
     days
 };
 
-fn reference(like: &Values, any: &Values) -> Option<f64> {
-    let reference = if like.count > 0 { median(like.first(REFERENCE_DAYS)) } else { mean(any.first(REFERENCE_ANY_DAYS)) };
+/// ln(1 + reference); none where nothing is known.
+fn log_reference(like: &Values, class: &Values, any: &Values) -> Option<f64> {
+    let log_reference = if like.count > 0 {
+        // Days like the target's are of its class: where there are some of those, there are some of these.
+        let estimates = [
+            median(like.first(LIKE_MEDIAN_DAYS)),
+            mean(like.first(LIKE_MEAN_DAYS)),
+            median(class.first(CLASS_MEDIAN_DAYS)),
+            mean(class.first(CLASS_MEAN_DAYS)),
+        ];
+        mean(&estimates.map(f64::ln_1p))
+    } else {
+        mean(any.first(REFERENCE_ANY_DAYS)).ln_1p()
+    };
     // Below −1 there is no logarithm; such a target wants another transformation.
-    reference.is_finite().then_some(reference.max(0.0))
+    log_reference.is_finite().then_some(log_reference.max(0.0))
 }
 
 impl Level {
@@ -230,7 +250,6 @@ pub struct Row<'a> {
     day: i64,
     /// Hour of the day in Seoul.
     hour: f64,
-    reference: f64,
     log_reference: f64,
     like: Values,
     class: Values,
@@ -240,7 +259,7 @@ pub struct Row<'a> {
 impl Row<'_> {
     /// What the model's answer is a ratio to, in the target's unit.
     pub fn reference(&self) -> f64 {
-        self.reference
+        self.log_reference.exp_m1()
     }
 
     pub fn log_reference(&self) -> f64 {
@@ -418,12 +437,13 @@ mod tests {
             f64::from((FEATURES.iter().find(|feature| feature.name == name).unwrap().value)(&row) as f32)
         };
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
-        // Horizon 6 is the hour from 05:00; 110 % of 105 came a day before.
+        // Horizon 6 is the hour from 05:00 of a Thursday; 110 % of 105 came on the Wednesday, which is of its class.
+        let log_reference = |usual: f64| (3.0 * (1.0 + usual).ln() + (1.0 + usual * 1.025).ln()) / 4.0;
         near(feature(6, "hour_of_day"), 5.0);
-        near(feature(6, "log_reference"), 106_f64.ln());
-        near(feature(6, "value_lag_24h_to_reference"), (1.0 + 105.0 * 1.1_f64).ln() - 106_f64.ln());
+        near(feature(6, "log_reference"), log_reference(105.0));
+        near(feature(6, "value_lag_24h_to_reference"), (1.0 + 105.0 * 1.1_f64).ln() - log_reference(105.0));
         near(feature(6, "excess_lag_24h"), (1.0 + 105.0 * 1.1_f64).ln() - 106_f64.ln());
-        near(feature(6, "value_lag_168h_to_reference"), 0.0);
+        near(feature(6, "value_lag_168h_to_reference"), 106_f64.ln() - log_reference(105.0));
         near(feature(6, "excess_mean_1h_lag_1h"), (1.0 + 122.0 * 1.1_f64).ln() - 123_f64.ln());
         near(feature(6, "city_excess_mean_1h_lag_1h"), (1.0 + 122.0 * 1.1_f64).ln() - 123_f64.ln());
         let day: f64 =
@@ -438,7 +458,7 @@ mod tests {
         // The hour before the origin isn't published yet: a day before horizon 24 is not known.
         assert!(feature(24, "value_lag_24h_to_reference").is_nan() && feature(24, "excess_lag_24h").is_nan());
         assert!(feature(24, "city_excess_lag_24h").is_nan());
-        near(feature(24, "value_lag_48h_to_reference"), (1.0 + 123.0 * 1.1_f64).ln() - 124_f64.ln());
+        near(feature(24, "value_lag_48h_to_reference"), (1.0 + 123.0 * 1.1_f64).ln() - log_reference(123.0));
     }
 
     #[test]

@@ -6,10 +6,14 @@
 //!
 //! ```text
 //! one tree:   [0 root] [1 left of 0] [2 right of 0] [3 left of 1] [4 right of 1] …      16 bytes each
-//!                 │ left = 1 ↗     children of one node stand side by side: next = left + (goes right)
-//! leaves:     left = their own place and nothing is added, so that a row that has arrived stays
+//!                 │ left = 1 ↗     children of one node stand side by side: next = left + (x > threshold)
+//! leaves:     left = their own place, threshold = ∞: a row that has arrived stays
+//! one row:    [features as one kind of node reads them][as another kind does] …          see `Reading`
 //! rows:       ROWS_IN_FLIGHT walk one tree together; their loads don't wait for each other
 //! ```
+//!
+//! What is missing goes where its node says. Instead of asking at each node, each row is laid out once for every way of
+//! reading it that the forest has: with what is missing as −∞ it goes left everywhere, as ∞ right.
 
 mod parse;
 
@@ -21,23 +25,20 @@ const ROWS_IN_FLIGHT: usize = 8;
 /// What LightGBM takes for zero: |x| ≤ 1e-35, the constant being a C `float`.
 const ZERO_MAX: f64 = 1e-35_f32 as f64;
 
-/// A node is a leaf: `threshold` is its value.
-const LEAF: u16 = 1;
-/// What is missing goes right.
-const MISSING_RIGHT: u16 = 2;
-/// Zero is missing too.
-const ZERO_IS_MISSING: u16 = 4;
-/// `threshold` holds the number of a bitset; what is in it goes left.
-const CATEGORIES: u16 = 8;
+/// What ∞ is read as where what is missing is read as ∞; above every finite threshold.
+const GREATEST: f64 = f64::MAX;
+
+/// In a node's `feature`: its `threshold` is the number of a bitset, and what is in it goes left.
+const CATEGORIES: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Greatest value that goes left; a leaf's value; or the number of a bitset.
+    /// Greatest value that goes left; ∞ for a leaf; or the number of a bitset.
     threshold: f64,
     /// Place of the left child; the right one stands behind it. A leaf's own place.
     left: u32,
-    feature: u16,
-    flags: u16,
+    /// Column of a row as laid out, with [`CATEGORIES`] where it is a category.
+    feature: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -47,12 +48,46 @@ struct Tree {
     categories: bool,
 }
 
+/// How a node reads a value: what it takes for missing, and where that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// As it is; for categories.
+    AsItIs,
+    /// NaN is zero.
+    NanIsZero,
+    NanLeft,
+    NanRight,
+    /// NaN and zero.
+    ZeroLeft,
+    ZeroRight,
+}
+
+impl Reading {
+    fn of(self, x: f64) -> f64 {
+        let zero = x.is_nan() || x.abs() <= ZERO_MAX;
+        match self {
+            Reading::NanIsZero if x.is_nan() => 0.0,
+            Reading::NanLeft if x.is_nan() => f64::NEG_INFINITY,
+            Reading::NanRight if x.is_nan() => f64::INFINITY,
+            Reading::ZeroLeft if zero => f64::NEG_INFINITY,
+            Reading::ZeroRight if zero => f64::INFINITY,
+            // A threshold of ∞ tells what is missing from all else, ∞ too.
+            Reading::NanRight | Reading::ZeroRight => x.min(GREATEST),
+            _ => x,
+        }
+    }
+}
+
 /// A forest that answers one number a row.
 #[derive(Clone, Debug)]
 pub struct Forest {
     features: Vec<String>,
     nodes: Vec<Node>,
+    /// By place: what a leaf adds.
+    leaves: Vec<f64>,
     trees: Vec<Tree>,
+    /// Those that its nodes have, in the order in which rows are laid out.
+    readings: Vec<Reading>,
     /// Bitsets of categories, one behind the other, and where each begins and ends.
     bits: Vec<u32>,
     bitsets: Vec<(u32, u32)>,
@@ -81,15 +116,14 @@ impl Forest {
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         let width = self.features.len();
         assert!(width > 0 && rows.len().is_multiple_of(width), "rows hold a value for each of the {width} features");
-        // As LightGBM's C API does with a dense matrix: what it takes for zero becomes zero.
-        let rows: Vec<f64> = rows.iter().map(|&x| f64::from(x)).map(|x| if x.abs() <= ZERO_MAX { 0.0 } else { x }).collect();
+        let stride = width * self.readings.len();
+        let laid_out = self.lay_out(rows);
         let mut sums = vec![0.0; rows.len() / width];
-        let whole = sums.len() / ROWS_IN_FLIGHT * ROWS_IN_FLIGHT;
-        for (rows, sums) in rows.chunks_exact(width * ROWS_IN_FLIGHT).zip(sums.chunks_exact_mut(ROWS_IN_FLIGHT)) {
-            self.add_trees::<ROWS_IN_FLIGHT>(rows, sums);
-        }
-        for (row, sum) in rows.chunks_exact(width).zip(&mut sums).skip(whole) {
-            self.add_trees::<1>(row, std::slice::from_mut(sum));
+        for tree in &self.trees {
+            match tree.categories {
+                true => self.add_tree::<true>(tree.root, &laid_out, stride, &mut sums),
+                false => self.add_tree::<false>(tree.root, &laid_out, stride, &mut sums),
+            }
         }
         if self.averaged {
             sums.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);
@@ -97,40 +131,57 @@ impl Forest {
         sums
     }
 
-    /// Adds every tree's leaves, tree after tree, to the sums of `N` rows.
-    fn add_trees<const N: usize>(&self, rows: &[f64], sums: &mut [f64]) {
-        for tree in &self.trees {
-            let leaves =
-                if tree.categories { self.walk::<N, true>(tree.root, rows) } else { self.walk::<N, false>(tree.root, rows) };
-            for (sum, leaf) in sums.iter_mut().zip(leaves) {
-                *sum += leaf;
+    /// Each row once for each of the forest's readings.
+    fn lay_out(&self, rows: &[f32]) -> Vec<f64> {
+        let mut laid_out = Vec::with_capacity(rows.len() * self.readings.len());
+        for row in rows.chunks_exact(self.features.len()) {
+            for reading in &self.readings {
+                // As LightGBM's C API does with a dense matrix: what it takes for zero becomes zero.
+                let clean = |&x: &f32| if f64::from(x).abs() <= ZERO_MAX { 0.0 } else { f64::from(x) };
+                laid_out.extend(row.iter().map(clean).map(|x| reading.of(x)));
             }
+        }
+        laid_out
+    }
+
+    /// Adds a tree's leaves to the sums of all rows.
+    fn add_tree<const CATEGORIC: bool>(&self, root: u32, rows: &[f64], stride: usize, sums: &mut [f64]) {
+        let whole = sums.len() / ROWS_IN_FLIGHT * ROWS_IN_FLIGHT;
+        let (together, alone) = sums.split_at_mut(whole);
+        for (rows, sums) in rows.chunks_exact(stride * ROWS_IN_FLIGHT).zip(together.chunks_exact_mut(ROWS_IN_FLIGHT)) {
+            self.walk::<ROWS_IN_FLIGHT, CATEGORIC>(root, rows, stride, sums);
+        }
+        for (row, sum) in rows[whole * stride..].chunks_exact(stride).zip(alone) {
+            self.walk::<1, CATEGORIC>(root, row, stride, std::slice::from_mut(sum));
         }
     }
 
-    #[inline]
-    fn walk<const N: usize, const CATEGORIC: bool>(&self, root: u32, rows: &[f64]) -> [f64; N] {
-        let width = self.features.len();
-        debug_assert_eq!(rows.len(), N * width);
+    #[inline(always)]
+    fn walk<const N: usize, const CATEGORIC: bool>(&self, root: u32, rows: &[f64], stride: usize, sums: &mut [f64]) {
+        assert!(rows.len() == N * stride && sums.len() == N, "{N} rows of {stride} walk together");
         let mut places = [root; N];
         loop {
-            let mut all_arrived = LEAF;
+            let mut moved = 0;
             for (row, place) in places.iter_mut().enumerate() {
                 // SAFETY: `parse::forest` refuses a text whose children lie outside their tree or whose features lie
-                // outside a row; a place is a root or comes from a node; `rows` has N rows of `width`.
+                // outside a row; a place is a root or comes from a node; `rows` has N rows of `stride`.
                 let node = unsafe { self.nodes.get_unchecked(*place as usize) };
-                let x = unsafe { *rows.get_unchecked(row * width + usize::from(node.feature)) };
-                let right = if CATEGORIC && node.flags & CATEGORIES != 0 {
-                    self.category_goes_right(node, x)
+                let right = if CATEGORIC && node.feature & CATEGORIES != 0 {
+                    self.category_goes_right(node, rows[row * stride + (node.feature & !CATEGORIES) as usize])
                 } else {
-                    node.goes_right(x)
+                    let x = unsafe { *rows.get_unchecked(row * stride + node.feature as usize) };
+                    x > node.threshold
                 };
-                all_arrived &= node.flags;
-                *place = node.left + u32::from(right);
+                let next = node.left + u32::from(right);
+                moved |= next ^ *place;
+                *place = next;
             }
-            if all_arrived & LEAF != 0 {
-                return places.map(|place| self.nodes[place as usize].threshold);
+            if moved == 0 {
+                break;
             }
+        }
+        for (sum, place) in sums.iter_mut().zip(places) {
+            *sum += self.leaves[place as usize];
         }
     }
 
@@ -139,22 +190,11 @@ impl Forest {
             return true;
         }
         // As C++'s cast: towards zero. What does not fit an int is in no bitset.
-        let category = x as i64;
+        let Ok(category) = u32::try_from(x as i64) else { return true };
         let (begin, end) = self.bitsets[node.threshold as usize];
-        let Ok(category) = u32::try_from(category) else { return true };
         match self.bits[begin as usize..end as usize].get(category as usize / 32) {
             Some(word) => word >> (category % 32) & 1 == 0,
             None => true,
         }
-    }
-}
-
-impl Node {
-    #[inline(always)]
-    fn goes_right(&self, x: f64) -> bool {
-        let zero = self.flags & ZERO_IS_MISSING != 0 && x.abs() <= ZERO_MAX;
-        let missing = x.is_nan() | zero;
-        let splits = self.flags & LEAF == 0;
-        splits & ((missing & (self.flags & MISSING_RIGHT != 0)) | (!missing & (x > self.threshold)))
     }
 }

@@ -1,7 +1,7 @@
 //! The gate: whether a challenger may replace the champion.
 //!
 //! Judged on rolling origins that neither has learnt from. A challenger must beat the best naive rule there, and the
-//! champion on those of the origins that came after the champion was fitted; where these are too few, the champion
+//! champion on those of the origins that came after the champion was trained; where these are too few, the champion
 //! stays.
 
 use chrono::{DateTime, Utc};
@@ -10,8 +10,8 @@ use serde::Serialize;
 
 /// Origins that are judged.
 const ORIGINS: usize = 28;
-/// Origins after the champion's fit below which nothing is said about it: a day's.
-const ORIGINS_MIN: usize = 4;
+/// Origins after a trained champion's fit below which nothing is said about it: those of three days.
+const ORIGINS_MIN: usize = 10;
 
 /// What the gate saw and decided.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct Verdict {
     /// First and last origin, UTC.
     pub origins: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub challenger: Score,
-    /// The champion, and the challenger beside it, over the origins after the champion's fit.
+    /// The champion, and the challenger beside it, over the origins that the champion may be judged on.
     pub champion: Option<(Score, Score)>,
 }
 
@@ -51,18 +51,16 @@ pub fn judge(
     let Some(champion) = champion else {
         return Ok(verdict(true, format!("the first: {naive}"), None));
     };
-    let later: Vec<DateTime<Utc>> = origins.into_iter().filter(|&origin| origin >= champion.known_at()).collect();
-    if champion.kind() != "lightgbm" && later.is_empty() {
-        // A rule learns nothing but its intervals: to have beaten it above is to have beaten it.
-        return Ok(verdict(true, format!("better than the champion, a naive rule: {naive}"), None));
-    }
-    if champion.kind() == "lightgbm" && later.len() < ORIGINS_MIN {
+    // A naive rule learns nothing from the days but its rank and intervals: it may be judged on all of them.
+    let learnt = champion.kind() == "lightgbm";
+    let later: Vec<DateTime<Utc>> = origins.into_iter().filter(|&origin| !learnt || origin >= champion.known_at()).collect();
+    if learnt && later.len() < ORIGINS_MIN {
         let reason =
             format!("the champion is too young to be judged: {} of {ORIGINS_MIN} origins lie after its fit", later.len());
         return Ok(verdict(false, reason, None));
     }
     let theirs = Score::of(&champion.forecast(history, &later, known_at)?);
-    let ours = Score::of(forecasts.iter().filter(|forecast: &&Forecast| forecast.issued_at >= champion.known_at()));
+    let ours = Score::of(forecasts.iter().filter(|forecast: &&Forecast| later.contains(&forecast.issued_at)));
     let passed = matches!((ours.mae, theirs.mae), (Some(ours), Some(theirs)) if ours < theirs);
     let show = |score: &Score| score.mae.map_or("unknown".to_owned(), |mae| format!("{mae:.1}"));
     let word = if passed { "better than" } else { "not better than" };

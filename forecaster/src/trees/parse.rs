@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use super::{CATEGORIES, Forest, LEAF, MISSING_RIGHT, Node, Tree, ZERO_IS_MISSING};
+use super::{CATEGORIES, Forest, GREATEST, Node, Reading, Tree};
 
 /// Objectives whose output is the plain sum of the leaves.
 const PLAIN_OBJECTIVES: [&str; 6] = ["regression", "regression_l1", "quantile", "huber", "fair", "mape"];
@@ -45,7 +45,16 @@ pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
     supported(&head)?;
     let features = head.get("feature_names").ok_or(ParseError::Missing { tree: 0, key: "feature_names" })?;
     let features = features.split_ascii_whitespace().map(str::to_owned).collect();
-    let mut forest = Forest { features, nodes: Vec::new(), trees: Vec::new(), bits: Vec::new(), bitsets: Vec::new(), averaged };
+    let mut forest = Forest {
+        features,
+        nodes: Vec::new(),
+        leaves: Vec::new(),
+        trees: Vec::new(),
+        readings: Vec::new(),
+        bits: Vec::new(),
+        bitsets: Vec::new(),
+        averaged,
+    };
     for (number, section) in sections.enumerate() {
         add_tree(&mut forest, number, &lines(section))?;
     }
@@ -81,8 +90,11 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
     let leaf_values: Vec<f64> = many(lines, tree, "leaf_value", leaves)?;
     let root = u32::try_from(forest.nodes.len()).map_err(|_| broken("the forest has too many nodes".into()))?;
     if splits == 0 {
-        forest.nodes.push(Node { threshold: leaf_values[0], left: root, feature: 0, flags: LEAF });
+        forest.nodes.push(leaf(root));
+        forest.leaves.push(leaf_values[0]);
         forest.trees.push(Tree { root, categories: false });
+        // A forest of nothing but such trees has no reading, and a row must have some column to stand on.
+        reading_of(forest, Reading::AsItIs);
         return Ok(());
     }
     let feature: Vec<u16> = many(lines, tree, "split_feature", splits)?;
@@ -94,59 +106,77 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
 
     // Breadth first, children side by side: `queue` holds LightGBM's number of each node and where it goes.
     let mut queue = vec![0_i64];
-    forest.nodes.push(Node { threshold: 0.0, left: 0, feature: 0, flags: 0 });
+    let mut categories = false;
     let mut next = 0;
     while next < queue.len() {
-        let place = root as usize + next;
+        let place = root + next as u32;
         let number = queue[next];
         next += 1;
-        forest.nodes[place] = if number < 0 {
+        if number < 0 {
             let value = usize::try_from(!number).ok().and_then(|leaf| leaf_values.get(leaf));
-            let value = *value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?;
-            Node { threshold: value, left: place as u32, feature: 0, flags: LEAF }
-        } else {
-            let split = usize::try_from(number).ok().filter(|&split| split < splits);
-            let split = split.ok_or_else(|| broken(format!("node {number} of {splits}")))?;
-            if queue.len() + 2 > leaves + splits {
-                return Err(broken("its nodes are not a tree".into()));
-            }
-            if usize::from(feature[split]) >= forest.features.len() {
-                return Err(broken(format!("feature {} of {}", feature[split], forest.features.len())));
-            }
-            let children = root as usize + queue.len();
-            queue.extend([left[split], right[split]]);
-            forest.nodes.extend([Node { threshold: 0.0, left: 0, feature: 0, flags: 0 }; 2]);
-            let (threshold, flags) = decide(tree, decision[split], threshold[split], &bitsets)?;
-            Node { threshold, left: children as u32, feature: feature[split], flags }
-        };
+            forest.leaves.push(*value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?);
+            forest.nodes.push(leaf(place));
+            continue;
+        }
+        let split = usize::try_from(number).ok().filter(|&split| split < splits);
+        let split = split.ok_or_else(|| broken(format!("node {number} of {splits}")))?;
+        if queue.len() + 2 > leaves + splits {
+            return Err(broken("its nodes are not a tree".into()));
+        }
+        if usize::from(feature[split]) >= forest.features.len() {
+            return Err(broken(format!("feature {} of {}", feature[split], forest.features.len())));
+        }
+        let left_place = root + queue.len() as u32;
+        queue.extend([left[split], right[split]]);
+        let (reading, threshold) = decide(tree, decision[split], threshold[split], &bitsets)?;
+        let column = reading_of(forest, reading) * forest.features.len() as u32 + u32::from(feature[split]);
+        let category = if reading == Reading::AsItIs { CATEGORIES } else { 0 };
+        categories |= category != 0;
+        forest.leaves.push(f64::NAN);
+        forest.nodes.push(Node { threshold, left: left_place, feature: column | category });
     }
-    let categories = forest.nodes[root as usize..].iter().any(|node| node.flags & CATEGORIES != 0);
     forest.trees.push(Tree { root, categories });
     Ok(())
 }
 
+fn leaf(place: u32) -> Node {
+    Node { threshold: f64::INFINITY, left: place, feature: 0 }
+}
+
+/// Which of the forest's readings this one is; added where it is new.
+fn reading_of(forest: &mut Forest, reading: Reading) -> u32 {
+    let known = forest.readings.iter().position(|&known| known == reading);
+    known.unwrap_or_else(|| {
+        forest.readings.push(reading);
+        forest.readings.len() - 1
+    }) as u32
+}
+
 /// LightGBM's `decision_type`: bit 0 categories, bit 1 missing goes left, bits 2–3 what is missing (0 nothing: NaN is
 /// read as 0.0; 1 zero and NaN; 2 NaN).
-fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &std::ops::Range<usize>) -> Result<(f64, u16), ParseError> {
+fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &std::ops::Range<usize>) -> Result<(Reading, f64), ParseError> {
+    let broken = |detail: String| Err(ParseError::Broken { tree, detail });
     if decision & 1 != 0 {
         let bitset = bitsets.start + threshold as usize;
         if threshold < 0.0 || !bitsets.contains(&bitset) {
-            return Err(ParseError::Broken { tree, detail: format!("bitset {threshold} of {}", bitsets.len()) });
+            return broken(format!("bitset {threshold} of {}", bitsets.len()));
         }
-        return Ok((bitset as f64, CATEGORIES));
+        return Ok((Reading::AsItIs, bitset as f64));
     }
-    let default_right = if decision & 2 != 0 { 0 } else { MISSING_RIGHT };
-    let flags = match (decision >> 2) & 3 {
-        0 if 0.0 > threshold => MISSING_RIGHT,
-        0 => 0,
-        1 => default_right | ZERO_IS_MISSING,
-        2 => default_right,
-        other => return Err(ParseError::Broken { tree, detail: format!("missing type {other}") }),
+    if threshold.is_nan() || threshold == GREATEST {
+        return broken(format!("a threshold is {threshold}"));
+    }
+    let left = decision & 2 != 0;
+    let reading = match (decision >> 2) & 3 {
+        0 => Reading::NanIsZero,
+        1 if left => Reading::ZeroLeft,
+        1 => Reading::ZeroRight,
+        2 if left => Reading::NanLeft,
+        2 => Reading::NanRight,
+        other => return broken(format!("missing type {other}")),
     };
-    if threshold.is_nan() {
-        return Err(ParseError::Broken { tree, detail: "a threshold is not a number".into() });
-    }
-    Ok((threshold, flags))
+    let right = matches!(reading, Reading::NanRight | Reading::ZeroRight);
+    Ok((reading, if right { threshold.min(GREATEST) } else { threshold }))
 }
 
 /// Adds a tree's bitsets to the forest's; returns which of the forest's they are.
