@@ -61,12 +61,34 @@ impl Rollup {
     /// values apart: `known_at`, for what was known at several origins.
     pub fn sql_by(&self, source: &str, further: &[&str]) -> String {
         let leading: String = further.iter().map(|column| format!("{column}, ")).collect();
+        self.over(&self.newest(source, &leading), &leading)
+    }
+
+    /// The same query over a source in two parts: `single` holds the identities of which there is one row, which is then
+    /// the newest, and `repeated`, where there are any, all others. It gives what [`Rollup::sql`] gives over both
+    /// together, without sorting what needs no sorting.
+    pub fn sql_over_parts(&self, single: &str, repeated: Option<&str>) -> String {
+        let columns: Vec<String> = self.feed.observed().columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+        let columns = columns.join(", ");
+        let mut newest = format!("SELECT {columns} FROM {single}");
+        if let Some(repeated) = repeated {
+            newest.push_str(&format!(" UNION ALL SELECT {columns} FROM ({})", self.newest(repeated, "")));
+        }
+        self.over(&newest, "")
+    }
+
+    /// Of each identity in `source` the newest revision.
+    fn newest(&self, source: &str, leading: &str) -> String {
         let identity = self.feed.series.join(", ");
         let order = REVISION_ORDER.split(", ").map(|term| format!("{term} DESC")).collect::<Vec<_>>().join(", ");
-        let select = self.select.replace("{keys}", &leading).replace("{group}", &leading);
         format!(
-            "WITH newest AS (SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {leading}{identity}, observed_at ORDER BY {order}) AS age \
-             FROM {source}) WHERE age = 1) {select}"
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {leading}{identity}, observed_at ORDER BY {order}) AS age \
+             FROM {source}) WHERE age = 1"
         )
+    }
+
+    fn over(&self, newest: &str, leading: &str) -> String {
+        let select = self.select.replace("{keys}", leading).replace("{group}", leading);
+        format!("WITH newest AS ({newest}) {select}")
     }
 }

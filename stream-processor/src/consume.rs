@@ -4,41 +4,39 @@
 //! it to us; Kafka's committed offsets are never read. The thread reads and checks a batch while the one before is landed,
 //! and no further ahead.
 
+mod group;
+mod pieces;
 mod positions;
 mod queue;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clock::Clock;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::group::Member;
+use self::group::{Events, Rebalance};
+use self::pieces::{Piece, Stray};
 pub(crate) use self::positions::Part;
 use self::positions::{Consumed, Topic};
 use self::queue::{Queue, Raw};
 use crate::config::ProcessorConfig;
-use crate::land::Slice;
 use crate::marks::Place;
-use crate::status::Shared;
+use crate::status::{BROKER, Shared};
 
 /// Wait for a first record, after which events are looked at again.
 const WAIT: Duration = Duration::from_millis(100);
 /// How often partitions that stand still are looked at again: a person may have resolved it meanwhile.
 const STOPPED_EVERY: Duration = Duration::from_secs(10);
-/// Before partitions that had to be given up are begun again, so that a broken broker isn't asked without end.
+/// Before what failed is tried again, so that a broken broker isn't asked without end.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Records that librdkafka reads ahead, in KiB: a batch's worth, and little memory.
-const READ_AHEAD_KIB: &str = "16384";
-
 /// What the thread hands over, in order.
 pub(crate) enum Event {
     /// The group has given us these partitions: where do they begin?
@@ -62,49 +60,6 @@ pub(crate) struct Start {
     pub next: i64,
 }
 
-/// The group's member. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Member {
-    consumer: Arc<BaseConsumer<Events>>,
-}
-
-impl Member {
-    pub(crate) fn new(config: &ProcessorConfig, shared: Arc<Shared>) -> KafkaResult<Member> {
-        let mut client = config.client();
-        client
-            .set("group.id", &config.group)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
-            .set("topic.metadata.refresh.interval.ms", "30000")
-            .set("queued.max.messages.kbytes", READ_AHEAD_KIB)
-            .set("fetch.message.max.bytes", "4194304")
-            .set("fetch.wait.max.ms", "100");
-        let events = Events { rebalances: Mutex::default(), closing: AtomicBool::new(false), shared };
-        Ok(Member { consumer: Arc::new(client.create_with_context(events)?) })
-    }
-
-    /// Tells Kafka how far we are, for tools that show lag. Nothing of ours reads it.
-    pub(crate) fn commit(&self, landed: impl IntoIterator<Item = (String, i32, i64)>) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for (topic, partition, next) in landed {
-            list.add_partition_offset(&topic, partition, Offset::Offset(next))?;
-        }
-        self.consumer.commit(&list, CommitMode::Async)
-    }
-
-    /// Of each topic, how many records the broker was last heard to have beyond what these slices have reached.
-    pub(crate) fn lag(&self, slices: &[Slice]) -> BTreeMap<String, i64> {
-        let mut lag = BTreeMap::new();
-        for slice in slices {
-            if let Some(end) = queue::end(&self.consumer, &slice.place.topic, slice.place.partition) {
-                *lag.entry(slice.place.topic.to_string()).or_default() += (end - slice.next).max(0);
-            }
-        }
-        lag
-    }
-}
-
 /// Runs until cancelled, or until nobody takes its events any more.
 pub(crate) fn run(
     member: Member,
@@ -125,13 +80,14 @@ pub(crate) fn run(
         assigned: Vec::new(),
         stopped: false,
         looked_at: Instant::now(),
+        asked_at: Instant::now(),
     };
     while !cancel.is_cancelled() {
         if thread.turn().is_none() {
             break;
         }
     }
-    thread.consumer.context().closing.store(true, Ordering::SeqCst);
+    member.leaving();
 }
 
 struct Thread<'a> {
@@ -147,6 +103,7 @@ struct Thread<'a> {
     /// Whether some of these stand still.
     stopped: bool,
     looked_at: Instant,
+    asked_at: Instant,
 }
 
 impl Thread<'_> {
@@ -173,6 +130,13 @@ impl Thread<'_> {
         drop(strays);
         if let Some(rebalance) = consumer.context().next() {
             return self.rebalance(rebalance);
+        }
+        if self.shared.has_trouble(BROKER) && self.asked_at.elapsed() > AGAIN_AFTER {
+            // An idle broker sends nothing that would say it is back.
+            self.asked_at = Instant::now();
+            if consumer.fetch_metadata(Some(self.topics[0].name()), AGAIN_AFTER).is_ok() {
+                self.shared.broker_answers();
+            }
         }
         if self.stopped && self.looked_at.elapsed() > STOPPED_EVERY {
             return self.begin();
@@ -280,113 +244,4 @@ impl Thread<'_> {
         self.shared.broker_answers();
         self.events.blocking_send(Event::Batch { parts, reading: started.elapsed() }).ok()
     }
-}
-
-/// A record, or the end of a partition, of a topic by its name and something quicker to compare.
-enum Piece<'a, C> {
-    Record(&'a str, usize, i32, C),
-    End(&'a str, usize, i32, i64),
-}
-
-impl<'a, C> Piece<'a, C> {
-    fn topic(&self) -> (&'a str, usize) {
-        match self {
-            Piece::Record(name, id, ..) | Piece::End(name, id, ..) => (name, *id),
-        }
-    }
-}
-
-impl<'a> Consumed<'a> for Raw<'a> {
-    fn offset(self) -> i64 {
-        Raw::offset(self)
-    }
-    fn key(self) -> Option<&'a [u8]> {
-        Raw::key(self)
-    }
-    fn payload(self) -> Option<&'a [u8]> {
-        Raw::payload(self)
-    }
-    fn headers(self) -> Vec<(&'a str, &'a [u8])> {
-        Raw::headers(self)
-    }
-}
-
-/// A record that came by the consumer's own queue.
-#[derive(Clone, Copy)]
-struct Stray<'a>(&'a BorrowedMessage<'a>);
-
-impl<'a> Consumed<'a> for Stray<'a> {
-    fn offset(self) -> i64 {
-        self.0.offset()
-    }
-    fn key(self) -> Option<&'a [u8]> {
-        self.0.key()
-    }
-    fn payload(self) -> Option<&'a [u8]> {
-        self.0.payload()
-    }
-    fn headers(self) -> Vec<(&'a str, &'a [u8])> {
-        match self.0.headers() {
-            Some(headers) => {
-                (0..headers.count()).map(|place| headers.get(place)).map(|h| (h.key, h.value.unwrap_or_default())).collect()
-            }
-            None => Vec::new(),
-        }
-    }
-}
-
-enum Rebalance {
-    Assigned(Vec<(String, i32)>),
-    Revoked,
-}
-
-/// Keeps the group's decisions until the thread acts on them.
-struct Events {
-    rebalances: Mutex<VecDeque<Rebalance>>,
-    /// Set once the thread has ended: then what is revoked is let go at once.
-    closing: AtomicBool,
-    shared: Arc<Shared>,
-}
-
-impl Events {
-    fn next(&self) -> Option<Rebalance> {
-        self.rebalances.lock().expect("no holder of the rebalances panics").pop_front()
-    }
-}
-
-impl ClientContext for Events {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka");
-        self.shared.broker_trouble(&error);
-    }
-}
-
-impl ConsumerContext for Events {
-    fn rebalance(&self, consumer: &BaseConsumer<Events>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let rebalance = match error {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(
-                list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect(),
-            ),
-            _ => Rebalance::Revoked,
-        };
-        if self.closing.load(Ordering::SeqCst) {
-            if let Err(error) = consumer.unassign() {
-                tracing::debug!(%error, "leaving the consumer group");
-            }
-            return;
-        }
-        self.rebalances.lock().expect("no holder of the rebalances panics").push_back(rebalance);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "the offsets for lag tools were not written");
-        }
-    }
-}
-
-/// Subscribes to all topics of the feeds.
-pub(crate) fn subscribe(member: &Member, config: &ProcessorConfig) -> KafkaResult<()> {
-    let topics: Vec<String> = config.feeds.iter().flat_map(|feed| [feed.topic().to_owned(), feed.dead_letter_topic()]).collect();
-    member.consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())
 }

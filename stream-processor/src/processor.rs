@@ -230,7 +230,7 @@ async fn prepare(config: &ProcessorConfig, member: &Member, shared: &Shared, can
         }
     }
     shared.broker_answers();
-    if let Err(error) = consume::subscribe(member, config) {
+    if let Err(error) = member.subscribe(config) {
         tracing::error!(%error, "subscribing to the feeds' topics");
         return None;
     }

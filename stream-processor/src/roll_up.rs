@@ -5,6 +5,7 @@
 //! adds to a window: a touched window is computed whole, so late, revised and replayed rows need no path of their own.
 
 mod open;
+mod query;
 
 use std::collections::BTreeSet;
 
@@ -126,7 +127,7 @@ impl RollUp {
         seen: Option<i64>,
         to: i64,
     ) -> Result<bool, LakeError> {
-        let rolled = lake::run_rollup(self.rollup, rows).await?;
+        let rolled = query::run(self.rollup, rows).await?;
         let mark = Mark { app_id: self.app_id.clone(), from: seen, to };
         fail::fail_point!("rollup.before-commit");
         let outcome = self.table.replace(&self.windows(touched), &rolled, &[mark]).await?;

@@ -84,6 +84,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn has_trouble(&self, with: &'static str) -> bool {
+        self.status().trouble.contains_key(with)
+    }
+
     pub(crate) fn over(&self, with: &'static str) {
         if self.status().trouble.remove(with).is_some() {
             tracing::info!(with, "it goes on");
