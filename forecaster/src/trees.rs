@@ -22,6 +22,9 @@ pub use parse::ParseError;
 /// Rows that walk a tree together: enough for the loads of one to hide behind those of the others.
 const ROWS_IN_FLIGHT: usize = 8;
 
+/// Steps between looks whether all have arrived: a step too many costs less than a look at each.
+const STEPS_A_LOOK: usize = 2;
+
 /// What LightGBM takes for zero: |x| ≤ 1e-35, the constant being a C `float`.
 const ZERO_MAX: f64 = 1e-35_f32 as f64;
 
@@ -162,19 +165,22 @@ impl Forest {
         let mut places = [root; N];
         loop {
             let mut moved = 0;
-            for (row, place) in places.iter_mut().enumerate() {
-                // SAFETY: `parse::forest` refuses a text whose children lie outside their tree or whose features lie
-                // outside a row; a place is a root or comes from a node; `rows` has N rows of `stride`.
-                let node = unsafe { self.nodes.get_unchecked(*place as usize) };
-                let right = if CATEGORIC && node.feature & CATEGORIES != 0 {
-                    self.category_goes_right(node, rows[row * stride + (node.feature & !CATEGORIES) as usize])
-                } else {
-                    let x = unsafe { *rows.get_unchecked(row * stride + node.feature as usize) };
-                    x > node.threshold
-                };
-                let next = node.left + u32::from(right);
-                moved |= next ^ *place;
-                *place = next;
+            for _ in 0..STEPS_A_LOOK {
+                moved = 0;
+                for (row, place) in places.iter_mut().enumerate() {
+                    // SAFETY: `parse::forest` refuses a text whose children lie outside their tree or whose features lie
+                    // outside a row; a place is a root or comes from a node; `rows` has N rows of `stride`.
+                    let node = unsafe { self.nodes.get_unchecked(*place as usize) };
+                    let right = if CATEGORIC && node.feature & CATEGORIES != 0 {
+                        self.category_goes_right(node, rows[row * stride + (node.feature & !CATEGORIES) as usize])
+                    } else {
+                        let x = unsafe { *rows.get_unchecked(row * stride + node.feature as usize) };
+                        x > node.threshold
+                    };
+                    let next = node.left + u32::from(right);
+                    moved |= next ^ *place;
+                    *place = next;
+                }
             }
             if moved == 0 {
                 break;
