@@ -82,6 +82,7 @@ fn every_stage_makes_of_an_answer_what_the_next_one_takes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_lane_joins_its_sum() {
+    tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::WARN).init();
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let (clock, mut stepper) = Clock::stepped(None, first_ask() - TimeDelta::minutes(30)).unwrap();
