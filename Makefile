@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: up build test slow lint setup help
+.PHONY: up build test slow chaos lint setup help
 
 export HANGANG_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hangang
 # Outside the checkout, so that a second clone builds no dependency again.
@@ -13,7 +13,8 @@ CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
 help:
 	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
 	echo "make test    all tests"
-	echo "make slow    the second tier: a week of the archive, two months backtested"
+	echo "make slow    the second tier: a week of the archive, two months backtested, ten kills"
+	echo "make chaos   a loaded city killed 50 times (KILLS=N, SEED=N)"
 	echo "make build   only the binary, as bin/hangang"
 	echo "make lint    format, lints, documentation"
 
@@ -35,7 +36,12 @@ test: setup
 
 slow: setup
 	@ops/tools.sh
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up -- --ignored --nocapture slow:: $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos -- --ignored --nocapture $(ARGS)
+
+chaos: export KILLS ?= 50
+chaos: setup
+	@ops/tools.sh
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test chaos -- --ignored --nocapture $(ARGS)
 
 lint: setup
 	@$(CARGO) fmt --all --check

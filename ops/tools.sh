@@ -4,7 +4,7 @@
 set -euo pipefail
 CACHE=${HANGANG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hangang}
 READERS=$CACHE/readers
-WANTED='deltalake==1.6.6 polars==2.1.0 psycopg[binary]==3.3.9'
+WANTED='deltalake==1.6.6 polars==2.1.0 psycopg[binary]==3.3.9 confluent-kafka==2.15.0'
 if [ "$(cat "$READERS/.wanted" 2>/dev/null)" != "$WANTED" ]; then
   echo "tools: installing the tests' independent readers ($WANTED) into $READERS" >&2
   rm -rf "$READERS"

@@ -2,6 +2,7 @@
 
 mod config;
 mod folder;
+mod kill_points;
 mod options;
 mod screen;
 mod topics;
@@ -168,6 +169,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.common.config.unwrap_or_else(|| "hangang.toml".into());
     let config = Config::read(&file, asked, std::env::vars(), &sets)?;
     log_to_stderr(&config.log_level);
+    kill_points::note()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(dispatch(cli.command, config))
 }

@@ -23,6 +23,9 @@ const LATE: &str = include_str!("recordings/volinfo_a_lane_is_late.xml");
 const WHOLE: &str = include_str!("recordings/volinfo_the_lane_has_come.xml");
 const NONE: &str = include_str!("recordings/info_200.xml");
 
+/// A machine that is busy takes some seconds.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
@@ -97,7 +100,11 @@ async fn a_late_lane_joins_its_sum() {
         ProducersConfig { base_url: upstream, key: Secret::new("a-key"), bootstrap: bootstrap.clone(), feeds: FEEDS.to_vec() };
     let producers = Producers::start(polling, clock.clone(), Resume::default(), cancel.clone()).unwrap();
 
-    let mut until = async |instant| while stepper.step(instant, async || processor.settled().await.unwrap()).await.unwrap() {};
+    let mut until = async |instant| {
+        let stepping = async { while stepper.step(instant, async || processor.settled().await.unwrap()).await.unwrap() {} };
+        let within = tokio::time::timeout(SETTLED_WITHIN, stepping).await;
+        within.unwrap_or_else(|_| panic!("not settled within {SETTLED_WITHIN:?}: {:?}", processor.status()));
+    };
     let sums = async || {
         let batches = lake
             .query("SELECT direction, observed_at, volume, lanes, received_at FROM rollup.traffic_hourly ORDER BY direction")

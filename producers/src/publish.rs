@@ -155,13 +155,14 @@ impl Publisher {
     {
         loop {
             let producer = self.producer.read().expect("no holder of the producer panics").clone();
+            fail::fail_point!("publish.before-acknowledgement");
             let sent = join_all(left.iter().map(|&item| producer.send(message(item), Timeout::Never)));
             let answers = tokio::select! {
                 answers = sent => answers,
                 () = self.stop_waiting() => return Err(Unacknowledged { records: left.len() }),
             };
             // A kill here leaves records that are there and that nobody has noted.
-            fail::fail_point!("publish");
+            fail::fail_point!("publish.after-acknowledgement");
             let refusal = answers.iter().find_map(|answer| answer.as_ref().err().map(|(error, _)| error.clone()));
             let Some(refusal) = refusal else {
                 self.trouble.clear();

@@ -5,7 +5,6 @@
 //! adds to a window: a touched window is computed whole, so late, revised and replayed rows need no path of their own.
 
 mod open;
-mod query;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +12,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use catalog::{Feed, ROLLUPS, Rollup, kst};
 use chrono::DateTime;
-use lake::{Lake, LakeError, Mark, Outcome, Table, Windows};
+use lake::{Lake, LakeError, Mark, Outcome, Table, Windows, run_rollup};
 
 use self::open::OpenWindows;
 use crate::land::Landed;
@@ -127,7 +126,7 @@ impl RollUp {
         seen: Option<i64>,
         to: i64,
     ) -> Result<bool, LakeError> {
-        let rolled = query::run(self.rollup, rows).await?;
+        let rolled = run_rollup(self.rollup, rows).await?;
         let mark = Mark { app_id: self.app_id.clone(), from: seen, to };
         fail::fail_point!("rollup.before-commit");
         let outcome = self.table.replace(&self.windows(touched), &rolled, &[mark]).await?;
