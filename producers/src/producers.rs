@@ -128,7 +128,7 @@ impl Shared {
     ) -> (Arc<Mutex<FeedStatus>>, JoinHandle<()>) {
         let (feed, now) = (source.feed, self.clock.now());
         let resume = resumes.remove(feed.name).unwrap_or_default();
-        let mut asked_up_to = resume.asked_up_to(feed, now, self.clock.speed());
+        let mut asked_up_to = resume.asked_up_to(feed, now);
         if source.lists.is_some() && self.places.borrow().is_empty() {
             // Whoever needs the list has none: ask for the newest at once.
             asked_up_to = asked_up_to.min(now - feed.interval());

@@ -10,11 +10,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::known::Known;
 use crate::observation::Observation;
 
-/// How long, in real time, a process may have been at work on an ask when it ended: those due within it before the newest
-/// row are made again. One request with all its attempts takes 44 s; at least one full round of asks is covered.
-const IN_FLIGHT_SECONDS: f64 = 60.0;
-const IN_FLIGHT_HOURS_MIN: i64 = 1;
-
 /// What the lake holds, as far as asking goes on from it. The default knows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Resume {
@@ -49,16 +44,15 @@ impl FeedResume {
         self.known
     }
 
-    /// City time up to which every ask has been made, as far as the lake shows. `speed`: city seconds a real second,
-    /// none for a stepped clock.
-    pub(crate) fn asked_up_to(&self, feed: &Feed, now: DateTime<Utc>, speed: Option<f64>) -> DateTime<Utc> {
+    /// City time up to which every ask has been answered for certain. What a process had asked in vain when it ended, it
+    /// took with it, and only the last of an interval's asks makes up for those before: so all asks of one schedule of
+    /// re-reads are made again. Most bring nothing new.
+    pub(crate) fn asked_up_to(&self, feed: &Feed, now: DateTime<Utc>) -> DateTime<Utc> {
         let Some(received) = self.newest_received_at else { return now - feed.interval() };
-        let in_flight = TimeDelta::seconds((IN_FLIGHT_SECONDS * speed.unwrap_or(0.0)) as i64);
-        let in_flight = in_flight
-            .clamp(TimeDelta::hours(IN_FLIGHT_HOURS_MIN), feed.settled_after().max(TimeDelta::hours(IN_FLIGHT_HOURS_MIN)));
+        let unsure = feed.settled_after().max(TimeDelta::zero());
         match self.newest_polled_at {
-            Some(polled) if polled > received - in_flight => received.min(polled - in_flight),
-            // Imported since: nothing of what was in flight is newer than that.
+            Some(polled) if polled > received - unsure => polled - unsure,
+            // Imported since: what was asked in vain is older than that.
             _ => received,
         }
     }
@@ -105,22 +99,24 @@ mod tests {
 
     #[test]
     fn an_empty_lake_asks_for_the_last_interval_only() {
-        assert_eq!(FeedResume::default().asked_up_to(&FEED, at(50), Some(600.0)), at(49));
+        assert_eq!(FeedResume::default().asked_up_to(&FEED, at(50)), at(49));
     }
 
     #[test]
-    fn imported_history_is_gone_on_from_and_polled_history_with_what_was_in_flight() {
-        let resume = |received, polled: Option<i64>| FeedResume::new(Some(at(received)), polled.map(at));
-        let up_to = |resume: FeedResume, speed| resume.asked_up_to(&FEED, at(500), speed);
-        assert_eq!(up_to(resume(100, None), Some(600.0)), at(100));
-        assert_eq!(up_to(resume(100, Some(100)), Some(1.0)), at(99));
-        assert_eq!(up_to(resume(100, Some(100)), None), at(99));
-        // A minute at speed 600 is ten hours.
-        assert_eq!(up_to(resume(100, Some(100)), Some(600.0)), at(90));
-        // Never more than one schedule of re-reads.
-        assert_eq!(up_to(resume(100, Some(100)), Some(1e6)), at(100) - FEED.settled_after());
+    fn imported_history_is_gone_on_from_and_polled_history_asked_for_once_more() {
+        let up_to =
+            |received, polled: Option<i64>| FeedResume::new(Some(at(received)), polled.map(at)).asked_up_to(&FEED, at(500));
+        assert_eq!(up_to(100, None), at(100));
+        assert_eq!(up_to(100, Some(100)), at(100) - FEED.settled_after());
+        assert_eq!(up_to(100, Some(90)), at(90) - FEED.settled_after());
         // Polled long ago, imported since.
-        assert_eq!(up_to(resume(100, Some(10)), Some(1.0)), at(100));
+        assert_eq!(up_to(100, Some(10)), at(100));
+    }
+
+    #[test]
+    fn a_list_that_speaks_of_now_is_not_asked_for_again() {
+        let spots = catalog::feeds::traffic_spot::FEED;
+        assert_eq!(FeedResume::new(Some(at(100)), Some(at(100))).asked_up_to(&spots, at(500)), at(100));
     }
 
     #[test]

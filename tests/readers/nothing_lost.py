@@ -22,6 +22,7 @@ FEEDS = ["traffic_spot", "traffic_volume"]
 SETTLED_AFTER = timedelta(hours=24, minutes=30)  # the last re-read of an hour, after its end
 WITHIN_S = 60  # a broker that gives nothing for so long is broken
 PLACE = ["topic", "partition", "offset"]
+SOURCE = [f"source_{part}" for part in PLACE]  # where a refused record stood; a response that was never published has none
 amiss = []
 
 
@@ -61,11 +62,13 @@ def in_topics() -> pl.DataFrame:
             raise SystemExit(f"the consumer failed: {message.error()}")
         place = (message.topic(), message.partition())
         if message.offset() < ends[place][1]:
-            rows.append((*place, message.offset()))
+            source = dict(message.headers() or [])
+            rows.append((*place, message.offset(), *(source.get(f"source_{part}", b"").decode() or None for part in PLACE)))
         if message.offset() >= ends[place][1] - 1:
             due.discard(place)
     consumer.close()
-    return pl.DataFrame(rows, schema={"topic": pl.String, "partition": pl.Int64, "offset": pl.Int64}, orient="row")
+    schema = dict(zip(PLACE + SOURCE, [pl.String, pl.Int64, pl.Int64, pl.String, pl.String, pl.String]))
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(SOURCE[1:]).cast(pl.Int64))
 
 
 def asked(connection: http.client.HTTPConnection, path: str) -> list[dict[str, str]]:
@@ -98,15 +101,23 @@ landed = pl.concat(
     [places(observed[feed], "topic", "partition", "offset") for feed in FEEDS]
     + [places(quarantine, "topic", "partition", "offset")]
 )
-letters = places(quarantine, "dead_letter_topic", "dead_letter_partition", "dead_letter_offset")
+# A kill between a dead letter and the commit that passes its record leaves two letters of one source: one refusal.
+letter = topics.filter(pl.col("topic").str.ends_with(".dlq"))
+letters = pl.concat([places(letter.filter(pl.col("source_topic").is_null()), *PLACE), places(letter, *SOURCE).unique()])
+refused = pl.concat(
+    [
+        places(quarantine, "topic", "partition", "offset"),
+        places(quarantine.filter(pl.col("topic").is_null()), "dead_letter_topic", "dead_letter_partition", "dead_letter_offset"),
+    ]
+)
 for name, there, found in [
-    ("feeds' topics", topics.filter(~pl.col("topic").str.ends_with(".dlq")), landed),
-    ("dead letters", topics.filter(pl.col("topic").str.ends_with(".dlq")), letters),
+    ("feeds' topics: records", topics.filter(~pl.col("topic").str.ends_with(".dlq")).select(PLACE), landed),
+    ("dead letters: refusals", letters, refused),
 ]:
     lost = there.join(found, on=PLACE, how="anti").height
     invented = found.join(there, on=PLACE, how="anti").height
     twice = found.height - found.unique().height
-    say(f"{name}: {there.height} records, lost {lost}, twice {twice}, invented {invented}", lost + twice + invented + (not there.height))
+    say(f"{name} {there.height}, lost {lost}, twice {twice}, invented {invented}", lost + twice + invented + (not there.height))
 
 # Of each lane and hour the newest revision is what the simulator says, once nothing is asked of the hour any more.
 volume = observed["traffic_volume"].with_columns(pl.col("observed_at").dt.cast_time_unit("us").dt.convert_time_zone("UTC"))
