@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::column::{Column, Kind, schema};
 use crate::table::{Table, TableName};
+use crate::view::View;
 
 /// Who answers, and how one asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,15 +128,16 @@ impl Feed {
         }
     }
 
-    /// The query of `current.<feed>`: of each identity the newest revision.
-    pub fn current_sql(&self) -> String {
+    /// `current.<feed>`: of each identity the newest revision.
+    pub fn current(&self) -> View {
         let identity = self.series.join(", ");
         let columns = self.columns.iter().chain(LINEAGE).map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", ");
         let order = REVISION_ORDER.split(", ").map(|term| format!("{term} DESC")).collect::<Vec<_>>().join(", ");
-        format!(
+        let sql = format!(
             "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {identity}, observed_at ORDER BY {order}) AS age \
              FROM observed.{}) WHERE age = 1",
             self.name
-        )
+        );
+        View { name: TableName::new("current", self.name), comment: format!("{}: newest revision", self.title), sql }
     }
 }

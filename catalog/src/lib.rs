@@ -15,6 +15,8 @@ pub mod table;
 pub mod tables;
 pub mod target;
 pub mod targets;
+pub mod view;
+pub mod views;
 
 pub use column::{Column, Kind};
 pub use feed::{Feed, Upstream};
@@ -24,3 +26,4 @@ pub use rollups::ROLLUPS;
 pub use table::{Table, TableName};
 pub use target::Target;
 pub use targets::TARGETS;
+pub use view::View;

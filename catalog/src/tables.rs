@@ -51,7 +51,11 @@ pub fn models() -> Table {
             Column::new("kind", Kind::Text, "lightgbm, or the naive rule's name"),
             Column::new("standing", Kind::Text, "champion, refused or retired"),
             Column::new("reason", Kind::Text, "why it has this standing, in words"),
-            Column::new("decided_at", Kind::Instant, "city time (UTC) of the decision"),
+            Column::new(
+                "decided_at",
+                Kind::Instant,
+                "city time (UTC) of the decision; of one target a later decision always has a later time",
+            ),
             Column::new("known_at", Kind::Instant, "city time (UTC): it was fitted on what was known then"),
             Column::new("fingerprint", Kind::Text, "SHA-256 of the data it was fitted on"),
             Column::new(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use catalog::{FEEDS, Feed, TableName};
+use catalog::{TableName, View, views};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::config::Dialect;
 use datafusion::datasource::ViewTable;
@@ -98,8 +98,8 @@ impl LakeSchema {
         self.lake.names().find(|name| name.schema == self.name && name.table == table).cloned()
     }
 
-    fn current(&self, table: &str) -> Option<&'static Feed> {
-        Feed::by_name(table).filter(|_| self.name == "current")
+    fn view(&self, table: &str) -> Option<View> {
+        views::all().into_iter().find(|view| view.name.schema == self.name && view.name.table == table)
     }
 
     fn computed(&self, table: &str) -> Option<Arc<dyn TableProvider>> {
@@ -111,12 +111,9 @@ impl LakeSchema {
 impl SchemaProvider for LakeSchema {
     fn table_names(&self) -> Vec<String> {
         let stored = self.lake.names().filter(|name| name.schema == self.name).map(|name| name.table.to_owned());
-        let more = match self.name.as_str() {
-            "current" => FEEDS.iter().map(|feed| feed.name.to_owned()).collect(),
-            "ops" => ops::NAMES.map(str::to_owned).to_vec(),
-            _ => Vec::new(),
-        };
-        stored.chain(more).collect()
+        let views = views::all().into_iter().filter(|view| view.name.schema == self.name).map(|view| view.name.table.to_owned());
+        let computed = ops::NAMES.iter().filter(|_| self.name == "ops").map(|&name| name.to_owned());
+        stored.chain(views).chain(computed).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
@@ -124,20 +121,19 @@ impl SchemaProvider for LakeSchema {
             let table = self.lake.table(&stored).await?;
             return Ok(Some(Arc::new(SnapshotTable::new(table))));
         }
-        if let Some(feed) = self.current(name) {
-            let sql = feed.current_sql();
-            let plan = self.lake.session().state().create_logical_plan(&sql).await?;
-            return Ok(Some(Arc::new(ViewTable::new(plan, Some(sql)))));
+        if let Some(view) = self.view(name) {
+            let plan = self.lake.session().state().create_logical_plan(&view.sql).await?;
+            return Ok(Some(Arc::new(ViewTable::new(plan, Some(view.sql)))));
         }
         Ok(self.computed(name))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
-        let kind = if self.current(name).is_some() { TableType::View } else { TableType::Base };
+        let kind = if self.view(name).is_some() { TableType::View } else { TableType::Base };
         Ok(self.table_exist(name).then_some(kind))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.stored(name).is_some() || self.current(name).is_some() || self.computed(name).is_some()
+        self.stored(name).is_some() || self.view(name).is_some() || self.computed(name).is_some()
     }
 }

@@ -167,8 +167,7 @@ async fn versions(lake: &Lake) -> anyhow::Result<BTreeMap<TableName, i64>> {
 
 async fn champion(lake: &Lake, target: &Target) -> anyhow::Result<Option<Champion>> {
     let sql = format!(
-        "SELECT bundle, kind, decided_at, known_at, reason FROM forecast.models WHERE target = {} AND standing = 'champion' \
-         ORDER BY decided_at DESC LIMIT 1",
+        "SELECT bundle, kind, decided_at, known_at, reason FROM current.champions WHERE target = {}",
         text_literal(target.name)
     );
     let rows = Rows::of(lake, &sql).await?;

@@ -100,12 +100,13 @@ async fn relations(lake: &dyn CatalogProvider) -> Result<Vec<Relation>, DataFusi
         let Some(provider) = lake.schema(&schema) else { continue };
         for name in provider.table_names() {
             let Some(table) = provider.table(&name).await? else { continue };
-            let comment =
-                catalog::tables::all().into_iter().find(|declared| declared.name.schema == schema && declared.name.table == name);
+            let tables = catalog::tables::all().into_iter().map(|table| (table.name, table.comment.to_owned()));
+            let views = catalog::views::all().into_iter().map(|view| (view.name, view.comment));
+            let comment = tables.chain(views).find(|(declared, _)| declared.schema == schema && declared.table == name);
             relations.push(Relation {
                 view: provider.table_type(&name).await? == Some(TableType::View),
                 columns: table.schema(),
-                comment: comment.map(|declared| declared.comment.to_owned()),
+                comment: comment.map(|(_, comment)| comment),
                 definition: table.get_table_definition().map(str::to_owned),
                 schema: schema.clone(),
                 name,
