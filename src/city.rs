@@ -71,9 +71,17 @@ impl City {
         if config.city.source == Source::Real {
             return real(config);
         }
-        let clock = Clock::follow(&config.simulator_url).await?;
+        let clock = time(config).await?;
         let seoul_url = config.seoul_url.clone().unwrap_or_else(|| config.simulator_url.clone());
         Ok(City { clock, seoul_url, key: producers::Secret::new(SIMULATOR_KEY) })
+    }
+}
+
+/// The time of the city, without the city itself: the real one's needs no key.
+pub async fn time(config: &Config) -> anyhow::Result<Clock> {
+    match config.city.source {
+        Source::Real => Ok(Clock::real()),
+        _ => Ok(Clock::follow(&config.simulator_url).await?),
     }
 }
 
@@ -108,6 +116,11 @@ impl OwnCity {
         let seoul_url = config.seoul_url.clone().unwrap_or_else(|| simulator.url());
         let city = City { clock, seoul_url, key: producers::Secret::new(SIMULATOR_KEY) };
         Ok(OwnCity { city, stepper, simulator: Some(simulator) })
+    }
+
+    /// Where the simulator answers; none for the real city.
+    pub fn simulator_url(&self) -> Option<String> {
+        self.simulator.as_ref().map(Simulator::url)
     }
 
     /// Files of what lies before the start, ready to be imported; those of the synthetic city are written first. None

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use catalog::{TARGETS, Target};
 use chrono::{DateTime, Utc};
 use clap::Args;
+use clock::Clock;
 use futures::future::BoxFuture;
 use lake::Lake;
 use trainer::{TrainOptions, TrainReport, TrainingConfig};
 
-use crate::city::City;
+use crate::city;
 use crate::config::{Config, parse_instant};
 use crate::screen::{self, Progress, fact};
 use crate::stages;
@@ -37,31 +38,36 @@ pub async fn run(config: Config, args: TrainArgs) -> anyhow::Result<()> {
     }
     let lake = stages::open_lake(&config).await?;
     if args.schedule {
-        let city = City::join(&config).await?;
+        let clock = city::time(&config).await?;
         let cancel = stages::stopped_by_signal();
         let train: trainer::Train = {
             let lake = lake.clone();
+            let clock = clock.clone();
             Arc::new(move |known_at| -> BoxFuture<'static, anyhow::Result<()>> {
-                let lake = lake.clone();
-                Box::pin(async move { once(&lake, args.target, known_at).await })
+                let (lake, clock) = (lake.clone(), clock.clone());
+                Box::pin(async move { once(&lake, args.target, known_at, &clock).await })
             })
         };
-        return trainer::run_training(lake, city.clock, TrainingConfig::daily(args.target), train, cancel).await;
+        return trainer::run_training(lake, clock, TrainingConfig::daily(args.target), train, cancel).await;
     }
-    let known_at = match args.known_at {
-        Some(known_at) => known_at,
-        None => City::join(&config).await?.clock.now(),
+    let (clock, known_at) = match (city::time(&config).await, args.known_at) {
+        (Ok(clock), known_at) => (clock.clone(), known_at.unwrap_or(clock.now())),
+        // The city stands, and what it was like is trained on: it is decided as of then.
+        (Err(_), Some(known_at)) => (Clock::stepped(None, known_at)?.0, known_at),
+        (Err(error), None) => {
+            return Err(error.context("what is known now takes the city's time; start the city, or give --known-at"));
+        }
     };
-    once(&lake, args.target, known_at).await
+    once(&lake, args.target, known_at, &clock).await
 }
 
-async fn once(lake: &Lake, target: &'static Target, known_at: DateTime<Utc>) -> anyhow::Result<()> {
+async fn once(lake: &Lake, target: &'static Target, known_at: DateTime<Utc>, clock: &Clock) -> anyhow::Result<()> {
     let progress = Arc::new(Progress::start("train", "trees"));
     let reporting = {
         let progress = progress.clone();
         Arc::new(move |done, total| progress.report(done, total))
     };
-    let report = trainer::train_once(lake, target, known_at, &TrainOptions::default(), reporting).await?;
+    let report = trainer::train_once(lake, target, known_at, clock, &TrainOptions::default(), reporting).await?;
     let took = screen::duration(progress.finish());
     match report {
         TrainReport::TooEarly { days, days_min } => {
@@ -78,6 +84,9 @@ async fn once(lake: &Lake, target: &'static Target, known_at: DateTime<Utc>) -> 
                 "trained",
                 format!("{bundle} on what was known at {} in {took}: it {standing}; {}", screen::kst(known_at), verdict.reason),
             );
+        }
+        TrainReport::Before { bundle, standing } => {
+            fact("trained", format!("{bundle} in {took}: the same as before, which is {standing}; nothing new was known"));
         }
     }
     Ok(())

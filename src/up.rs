@@ -63,7 +63,7 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     if !args.no_forecasts {
         let landed = live::landed(processor.clone(), producers.clone());
         working.push(tokio::spawn(forecast::schedule(lake.clone(), clock.clone(), landed, cancel.clone())));
-        working.push(tokio::spawn(training::schedule(config.clone(), lake.clone(), clock.clone(), cancel.clone())));
+        working.push(tokio::spawn(training::schedule(&config, lake.clone(), &own, cancel.clone())));
     }
     addresses(&config, &own, &api, &postgres);
 

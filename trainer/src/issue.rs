@@ -50,7 +50,7 @@ pub async fn issue(
         return Ok(Issued::Before);
     }
     let history = panel.shared_history();
-    *champion = ensure_champion(lake, target, &history, origin, champion.take()).await?;
+    *champion = ensure_champion(lake, target, &history, origin, computed_at, champion.take()).await?;
     let Some(bundle) = champion.clone() else { return Ok(Issued::NothingKnown) };
     let started = std::time::Instant::now();
     let forecasts = blocking(&history, {

@@ -1,16 +1,18 @@
 //! The registry, `forecast.models`: which bundles there are, how good they were, and which one is the champion.
 //!
-//! A row is added each time a bundle changes its standing; a bundle's newest row is its state. A change commits with a
-//! mark that counts them, so of two trainers that decide at once one is told to look again. A bundle's file lies below
-//! `models/` in the lake, and is there before its row is.
+//! A row is added each time a bundle changes its standing; a bundle's newest row is its state. Decisions stand in one
+//! order: a decision commits with a mark that counts them, so of two trainers that decide at once one is told to look
+//! again, and its time is later than that of every decision before, also where the city's clock stood meanwhile. Who is
+//! champion is what the view `current.champions` says of these rows, here as for every reader. A bundle's file lies
+//! below `models/` in the lake, and is there before its row is.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use bytes::Bytes;
-use catalog::{Target, tables};
-use chrono::{DateTime, Utc};
+use catalog::{Target, tables, views};
+use chrono::{DateTime, TimeDelta, Utc};
 use forecaster::Bundle;
 use lake::{Lake, Mark, Outcome};
 
@@ -57,8 +59,9 @@ pub struct Entry {
 pub struct Registry {
     lake: Lake,
     target: &'static Target,
-    /// Oldest first.
+    /// In the order of their decisions.
     entries: Vec<Entry>,
+    champion: Option<Entry>,
     changes: Option<i64>,
 }
 
@@ -70,19 +73,18 @@ impl Registry {
         for batch in table.scan(None).await? {
             entries.extend(read_entries(&batch)?.into_iter().filter(|entry| entry.target == target.name));
         }
-        entries.sort_by_key(|entry| (entry.decided_at, entry.standing == "champion"));
-        Ok(Registry { lake: lake.clone(), target, entries, changes: table.mark(&app_id(target)) })
+        entries.sort_by_key(|entry| entry.decided_at);
+        // Asked after the mark was read: where somebody decides in between, this one is told so when it registers.
+        let sql = format!("SELECT * FROM {} WHERE target = '{}'", views::champions().name, target.name);
+        let champions = lake.query(&sql).await.context("asking who is champion")?;
+        let mut champions = champions.iter().map(read_entries).collect::<Result<Vec<_>>>()?.concat();
+        ensure!(champions.len() <= 1, "\"{}\" has {} champions; which one is meant?", target.name, champions.len());
+        Ok(Registry { lake: lake.clone(), target, entries, champion: champions.pop(), changes: table.mark(&app_id(target)) })
     }
 
-    /// The champion: the bundle whose state that is, the newest if several are. None before the first.
+    /// The champion. None before the first.
     pub fn champion(&self) -> Option<&Entry> {
-        // Decided at one instant of the city, a bundle's coming and another's going stand in no order: whoever has gone
-        // is not the champion.
-        let gone = |entry: &Entry| {
-            let retired = |other: &&Entry| other.bundle == entry.bundle && other.standing == "retired";
-            self.entries.iter().filter(retired).any(|other| other.decided_at >= entry.decided_at)
-        };
-        self.entries.iter().rev().find(|entry| entry.standing == "champion" && !gone(entry))
+        self.champion.as_ref()
     }
 
     /// The newest row of a bundle.
@@ -90,7 +92,7 @@ impl Registry {
         self.entries.iter().rev().find(|entry| entry.bundle == bundle)
     }
 
-    /// Every row, oldest first.
+    /// Every row, in the order of their decisions.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -107,21 +109,25 @@ impl Registry {
         Ok(bundle)
     }
 
-    /// Keeps a bundle and gives it its standing; a new champion retires the one before. False where the registry has
-    /// changed since it was read: then nothing is changed, and one reads and decides again.
+    /// Keeps a bundle that has no standing yet and gives it one; a new champion retires the one before. `now` is the
+    /// city's time. False where the registry has changed since it was read: then nothing is changed, and one reads and
+    /// decides again.
     pub async fn register(
         &mut self,
         bundle: &Bundle,
         standing: Standing,
         reason: &str,
         scores: &str,
-        decided_at: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<bool> {
+        assert!(self.state(bundle.id()).is_none(), "a bundle is decided about once; \"{}\" has been before", bundle.id());
         let path = format!("models/{}/{}.bundle", self.target.name, bundle.id());
         self.lake
             .put(&path, Bytes::from(bundle.to_bytes()))
             .await
             .with_context(|| format!("keeping bundle \"{}\"", bundle.id()))?;
+        // The mark holds that no decision comes between these and the next.
+        let decided_at = self.entries.last().map_or(now, |last| now.max(last.decided_at + INSTANT));
         let entry = Entry {
             target: self.target.name.to_owned(),
             bundle: bundle.id().to_owned(),
@@ -134,14 +140,13 @@ impl Registry {
             scores: scores.to_owned(),
             path: Some(path),
         };
-        let retired = self.champion().filter(|champion| standing == Standing::Champion && champion.bundle != entry.bundle);
-        let retired = retired.map(|champion| Entry {
+        let retired = self.champion().filter(|_| standing == Standing::Champion).map(|champion| Entry {
             standing: Standing::Retired.name().to_owned(),
             reason: format!("replaced by {}", entry.bundle),
             decided_at,
             ..champion.clone()
         });
-        let entries: Vec<Entry> = retired.into_iter().chain([entry]).collect();
+        let entries: Vec<Entry> = retired.into_iter().chain([entry.clone()]).collect();
         let mark = Mark { app_id: app_id(self.target), from: self.changes, to: self.changes.unwrap_or(0) + 1 };
         let mut table = self.lake.table(&tables::models().name).await?;
         match table
@@ -153,11 +158,17 @@ impl Registry {
             Outcome::Committed { .. } => {
                 self.changes = Some(mark.to);
                 self.entries.extend(entries);
+                if standing == Standing::Champion {
+                    self.champion = Some(entry);
+                }
                 Ok(true)
             }
         }
     }
 }
+
+/// What two decisions at one instant of the city lie apart: the least that the table's times can tell.
+const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
 fn app_id(target: &Target) -> String {
     format!("models/{}", target.name)

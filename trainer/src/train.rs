@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use catalog::Target;
 use chrono::{DateTime, TimeDelta, Utc};
+use clock::Clock;
 use forecaster::{Bundle, History};
 use lake::Lake;
 
@@ -29,13 +30,17 @@ pub enum TrainReport {
     TooEarly { days: i64, days_min: i64 },
     /// The challenger was judged.
     Judged { bundle: String, verdict: Box<Verdict> },
+    /// The same data gave the same bundle as before, which has been judged and stays what it is.
+    Before { bundle: String, standing: String },
 }
 
-/// Fits on what was known at `known_at` and offers the result to the gate. Progress is in trees.
+/// Fits on what was known at `known_at` and offers the result to the gate, which decides at the time that `clock` shows
+/// then. Progress is in trees.
 pub async fn train_once(
     lake: &Lake,
     target: &'static Target,
     known_at: DateTime<Utc>,
+    clock: &Clock,
     options: &TrainOptions,
     progress: Arc<dyn Fn(u64, u64) + Send + Sync>,
 ) -> Result<TrainReport> {
@@ -58,6 +63,9 @@ pub async fn train_once(
     let fitted = Arc::new(fitted);
     for _ in 0..FORESTALLED_MAX {
         let mut registry = Registry::read(lake, target).await?;
+        if let Some(before) = registry.state(fitted.bundle.id()) {
+            return Ok(TrainReport::Before { bundle: before.bundle.clone(), standing: before.standing.clone() });
+        }
         let champion = match registry.champion() {
             Some(entry) => Some(registry.load(entry).await?),
             None => None,
@@ -69,7 +77,7 @@ pub async fn train_once(
         .await?;
         let standing = if verdict.passed { Standing::Champion } else { Standing::Refused };
         let scores = serde_json::to_string(&verdict)?;
-        if registry.register(&fitted.bundle, standing, &verdict.reason, &scores, known_at).await? {
+        if registry.register(&fitted.bundle, standing, &verdict.reason, &scores, clock.now()).await? {
             let seconds = started.elapsed().as_secs_f64();
             metrics::histogram!("hangang_train_seconds", "target" => target.name).record(seconds);
             tracing::info!(
@@ -90,13 +98,14 @@ pub async fn train_once(
 }
 
 /// Makes the best naive rule champion where there is none yet, so that there always is one. Gives the champion; none
-/// where nothing has come yet that a rule could be fitted on. `before` is the champion as last seen, so that it is read
-/// again only when it has changed.
+/// where nothing has come yet that a rule could be fitted on. `now` is the city's time; `before` is the champion as last
+/// seen, so that it is read again only when it has changed.
 pub async fn ensure_champion(
     lake: &Lake,
     target: &'static Target,
     history: &Arc<History>,
     known_at: DateTime<Utc>,
+    now: DateTime<Utc>,
     before: Option<Arc<Bundle>>,
 ) -> Result<Option<Arc<Bundle>>> {
     for _ in 0..FORESTALLED_MAX {
@@ -116,7 +125,7 @@ pub async fn ensure_champion(
             }
         };
         let reason = "the first champion: the best naive rule, until a model beats it";
-        if registry.register(&bundle, Standing::Champion, reason, "{}", known_at).await? {
+        if registry.register(&bundle, Standing::Champion, reason, "{}", now).await? {
             return Ok(Some(Arc::new(bundle)));
         }
     }

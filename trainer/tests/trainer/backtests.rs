@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use catalog::kst::midnight_kst;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use clock::Clock;
 use forecaster::Forecast;
 use trainer::{Panel, Recipe, Registry, TrainOptions, TrainReport, backtest, ensure_champion, fit, train_once};
 
@@ -113,24 +114,34 @@ async fn a_panel_that_follows_the_table_is_one_that_is_read_anew() {
 async fn training_makes_a_champion_that_is_better_than_the_rules_and_then_waits_to_be_better_than_itself() {
     let city = City::of(&rows(3, 6, 100)).await;
     let options = TrainOptions { recipe: small() };
-    let too_early = train_once(&city.lake, CITY, day(60), &options, silent()).await.unwrap();
+    // A training takes its time: it is decided later than what it is fitted on.
+    let (clock, _stepper) = Clock::stepped(None, day(101)).unwrap();
+    let too_early = train_once(&city.lake, CITY, day(60), &clock, &options, silent()).await.unwrap();
     assert!(matches!(too_early, TrainReport::TooEarly { days: 60, .. }), "{too_early:?}");
 
     let history = Panel::load(&city.lake, CITY, day(0), day(100)).await.unwrap().shared_history();
-    let rule = ensure_champion(&city.lake, CITY, &history, day(99), None).await.unwrap().unwrap();
-    let report = train_once(&city.lake, CITY, day(100), &options, silent()).await.unwrap();
+    let rule = ensure_champion(&city.lake, CITY, &history, day(99), day(99), None).await.unwrap().unwrap();
+    let report = train_once(&city.lake, CITY, day(100), &clock, &options, silent()).await.unwrap();
     let TrainReport::Judged { bundle, verdict } = report else { panic!("{report:?}") };
     assert!(verdict.passed, "{}", verdict.reason);
     let registry = Registry::read(&city.lake, CITY).await.unwrap();
     assert_eq!(registry.champion().unwrap().bundle, bundle);
     assert_eq!(registry.champion().unwrap().kind, "lightgbm");
+    assert_eq!((registry.champion().unwrap().known_at, registry.champion().unwrap().decided_at), (day(100), day(101)));
     assert_eq!(registry.state(rule.id()).unwrap().standing, "retired");
 
-    // The same again: nothing has come since by which to tell them apart.
-    let again = train_once(&city.lake, CITY, day(100), &options, silent()).await.unwrap();
-    let TrainReport::Judged { bundle: same, verdict } = again else { panic!("{again:?}") };
-    assert_eq!(same, bundle, "equal data, equal bundle");
+    // The same again is the same bundle, and stays what it is.
+    let again = train_once(&city.lake, CITY, day(100), &clock, &options, silent()).await.unwrap();
+    let TrainReport::Before { bundle: same, standing } = again else { panic!("{again:?}") };
+    assert_eq!((same, standing.as_str()), (bundle.clone(), "champion"), "equal data, equal bundle");
+
+    // Of what was known an hour before another is made: nothing has come since by which to tell the two apart.
+    let later = train_once(&city.lake, CITY, day(100) - TimeDelta::hours(1), &clock, &options, silent()).await.unwrap();
+    let TrainReport::Judged { bundle: other, verdict } = later else { panic!("{later:?}") };
     assert!(!verdict.passed && verdict.reason.contains("too young"), "{}", verdict.reason);
+    let registry = Registry::read(&city.lake, CITY).await.unwrap();
+    assert_eq!(registry.state(&other).unwrap().standing, "refused");
+    assert_eq!(registry.champion().unwrap().bundle, bundle, "refused, it changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
