@@ -7,6 +7,7 @@ use catalog::{TARGETS, kst};
 use chrono::TimeDelta;
 use clap::Args;
 use clock::Clock;
+use futures::TryFutureExt;
 use lake::Lake;
 use tokio_util::sync::CancellationToken;
 use trainer::{ForecastConfig, LandedThrough};
@@ -43,12 +44,17 @@ pub async fn run(config: Config, args: ForecastArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Issues and scores every target's forecasts until `cancel`.
-pub async fn schedule(lake: Lake, clock: Clock, landed: LandedThrough, cancel: CancellationToken) -> anyhow::Result<()> {
+/// Issues and scores every target's forecasts until `cancel`. A stepped clock waits for them from the call on.
+pub fn schedule(
+    lake: Lake,
+    clock: Clock,
+    landed: LandedThrough,
+    cancel: CancellationToken,
+) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
     let each = TARGETS.iter().map(|target| {
         trainer::run_forecasts(lake.clone(), clock.clone(), ForecastConfig { target }, landed.clone(), cancel.clone())
     });
-    futures::future::try_join_all(each).await.map(|_| ())
+    futures::future::try_join_all(each.collect::<Vec<_>>()).map_ok(|_| ())
 }
 
 /// How long after an origin, in city time, a producer elsewhere may still be publishing what it received before.

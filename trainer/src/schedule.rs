@@ -2,7 +2,7 @@
 //!
 //! Forecasts: at each origin, when all that was received by then has landed, the champion speaks, and what came since is
 //! scored. Training: as soon as there is enough history, then once a day; the training itself is a process of its own,
-//! started by the caller.
+//! started by the caller. A stepped clock waits for both, from the call on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use catalog::{Target, kst};
 use chrono::{DateTime, TimeDelta, Utc};
-use clock::Clock;
+use clock::{Clock, Participant};
 use forecaster::Bundle;
 use futures::future::BoxFuture;
 use lake::{Lake, LakeError};
@@ -33,8 +33,6 @@ pub type Train = Arc<dyn Fn(DateTime<Utc>) -> BoxFuture<'static, Result<()>> + S
 const CATCH_UP_ORIGINS_MAX: i32 = 24;
 /// Real time between tries while the lake can't be used. Short, since city time may run six hundred times as fast.
 const RETRY: Duration = Duration::from_secs(1);
-/// Real time between looks whether history has become long enough to train on.
-const LOOK_FOR_HISTORY: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct ForecastConfig {
@@ -57,16 +55,26 @@ impl TrainingConfig {
     }
 }
 
-/// Issues and scores a target's forecasts until cancelled.
-pub async fn run_forecasts(
+/// Issues and scores a target's forecasts until cancelled. Takes part in the city's work from the call on, not from when
+/// it is first polled: a stepped clock can't leave before it has begun.
+pub fn run_forecasts(
     lake: Lake,
     clock: Clock,
     config: ForecastConfig,
     landed: LandedThrough,
     cancel: CancellationToken,
+) -> impl Future<Output = Result<()>> + Send + 'static {
+    forecasts(lake, clock.participant(), config.target, landed, cancel)
+}
+
+async fn forecasts(
+    lake: Lake,
+    mut worker: Participant,
+    target: &'static Target,
+    landed: LandedThrough,
+    cancel: CancellationToken,
 ) -> Result<()> {
-    let target = config.target;
-    let mut worker = clock.participant();
+    let clock = worker.clock().clone();
     let mut following = None;
     let mut next = kst::floor(clock.now(), target.step());
     loop {
@@ -138,69 +146,65 @@ pub async fn forecast_round(
 }
 
 /// Trains a target until cancelled: first as soon as there is history enough and no trained bundle yet, then on
-/// schedule.
-pub async fn run_training(
+/// schedule. Takes part in the city's work from the call on, as [`run_forecasts`] does.
+pub fn run_training(
     lake: Lake,
     clock: Clock,
     config: TrainingConfig,
     train: Train,
     cancel: CancellationToken,
-) -> Result<()> {
-    let target = config.target;
+) -> impl Future<Output = Result<()>> + Send + 'static {
+    let training = training(lake, clock.participant(), config, train);
+    // Whoever started the training's process ends it when this future is dropped.
+    async move { cancel.run_until_cancelled(training).await.unwrap_or(Ok(())) }
+}
+
+async fn training(lake: Lake, mut worker: Participant, config: TrainingConfig, train: Train) -> Result<()> {
+    let (clock, target) = (worker.clock().clone(), config.target);
+    let mut last = None;
     loop {
-        // The stepped clock doesn't wait for training: who steps it decides when to train.
-        let due = tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            due = next_training(&lake, &clock, &config) => due,
-        };
-        let known_at = match due {
-            Ok(Some(at)) => at,
-            Ok(None) => {
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(LOOK_FOR_HISTORY) => continue,
-                }
+        match next_training(&lake, clock.now(), last, &config).await {
+            Ok(Next::Train(at)) => worker.sleep_until(at).await,
+            Ok(Next::Look(at)) => {
+                worker.sleep_until(at).await;
+                continue;
             }
             Err(error) => {
                 tracing::warn!(target = target.name, error = format!("{error:#}"), "training waits for the lake");
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(RETRY) => continue,
-                }
+                tokio::time::sleep(RETRY).await;
+                continue;
             }
-        };
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            () = clock.sleep_until(known_at) => {}
         }
-        let trained = tokio::select! {
-            // Whoever started the training's process ends it when this future is dropped.
-            () = cancel.cancelled() => return Ok(()),
-            trained = train(kst::floor(clock.now(), target.step())) => trained,
-        };
-        if let Err(error) = trained {
+        if let Err(error) = train(kst::floor(clock.now(), target.step())).await {
             metrics::counter!("hangang_train_failures_total", "target" => target.name).increment(1);
             tracing::error!(target = target.name, error = format!("{error:#}"), "training failed; the champion stays");
-            tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                () = clock.sleep_until(clock.now() + TimeDelta::days(config.every_days)) => {}
-            }
         }
+        // Whatever came of it, the next one is due on another day.
+        last = Some(clock.now());
     }
 }
 
-/// When training is due next: now, if nothing was trained yet; none while history is too short.
-async fn next_training(lake: &Lake, clock: &Clock, config: &TrainingConfig) -> Result<Option<DateTime<Utc>>> {
+/// What a training's schedule waits for, in the city's time.
+enum Next {
+    Train(DateTime<Utc>),
+    /// Whether history has become long enough.
+    Look(DateTime<Utc>),
+}
+
+/// What is due at `now`: a training at once if there was none yet; `last` is when one ended that the registry may not
+/// know of.
+async fn next_training(lake: &Lake, now: DateTime<Utc>, last: Option<DateTime<Utc>>, config: &TrainingConfig) -> Result<Next> {
     let target = config.target;
     let registry = Registry::read(lake, target).await?;
-    let last = registry.entries().iter().filter(|entry| entry.kind == "lightgbm").map(|entry| entry.decided_at).max();
-    if let Some(last) = last {
+    let trained = registry.entries().iter().filter(|entry| entry.kind == "lightgbm").map(|entry| entry.decided_at);
+    if let Some(last) = trained.chain(last).max() {
         let day = kst::floor(last - config.at, TimeDelta::days(1)) + config.at;
-        return Ok(Some(day + TimeDelta::days(config.every_days)));
+        return Ok(Next::Train(day + TimeDelta::days(config.every_days)));
     }
-    let now = clock.now();
-    let days = panel::extent(lake, target).await?.map_or(0, |(first, _)| (now - first).num_days());
-    Ok((days >= HISTORY_DAYS_MIN).then_some(now))
+    let known_at = kst::floor(now, target.step());
+    let days = panel::extent(lake, target).await?.map_or(0, |(first, _)| (known_at - first).num_days());
+    // A history may be imported at any time: looked for once a step, as forecasts are made.
+    Ok(if days >= HISTORY_DAYS_MIN { Next::Train(now) } else { Next::Look(known_at + target.step()) })
 }
 
 fn passing(error: &anyhow::Error) -> bool {

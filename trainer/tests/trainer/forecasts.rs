@@ -1,14 +1,18 @@
 //! Forecasts as issued, each origin once, and scored when what they spoke of comes or is revised.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
-use clock::Clock;
+use clock::{Clock, Stepper};
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use trainer::{ForecastConfig, Issued, Panel, issue, run_forecasts, score};
+use trainer::{
+    ForecastConfig, HISTORY_DAYS_MIN, Issued, Panel, Train, TrainingConfig, issue, run_forecasts, run_training, score,
+};
 
 use super::city::{CITY, City, Row, day, rows};
 
@@ -111,6 +115,20 @@ async fn forecasts_meet_what_came_and_are_scored_anew_when_it_is_revised() {
     );
 }
 
+/// More than any test here takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Moves a city until `until`, saying what it waits for.
+async fn step(stepper: &mut Stepper, until: DateTime<Utc>) {
+    while in_time("a step of the city", stepper.step(until, async || ())).await.unwrap() {}
+    // The last jump woke those who had waited for it: until they sleep again.
+    in_time("the work due at the end", stepper.step(until, async || ())).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_stepped_clock_every_hour_is_forecast_from_what_was_known_then() {
     let all = rows(1, 2, 41);
@@ -133,16 +151,16 @@ async fn on_a_stepped_clock_every_hour_is_forecast_from_what_was_known_then() {
                     city.lock().await.land(&rows).await;
                 }
                 *through = at.max(*through);
-            }) as futures::future::BoxFuture<'static, ()>
+            }) as BoxFuture<'static, ()>
         })
     };
     let cancel = CancellationToken::new();
-    let running = tokio::spawn(run_forecasts(lake.clone(), clock, ForecastConfig { target: CITY }, landed, cancel.clone()));
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    while stepper.step(begin + TimeDelta::hours(6), async || ()).await.unwrap() {}
-    stepper.step(begin + TimeDelta::hours(6), async || ()).await.unwrap();
+    let forecasts = run_forecasts(lake.clone(), clock.clone(), ForecastConfig { target: CITY }, landed, cancel.clone());
+    waits(&mut stepper, begin + TimeDelta::hours(6)).await;
+    let running = tokio::spawn(forecasts);
+    step(&mut stepper, begin + TimeDelta::hours(6)).await;
     cancel.cancel();
-    running.await.unwrap().unwrap();
+    in_time("the end of the forecasts", running).await.unwrap().unwrap();
 
     let city = city.lock().await;
     assert_eq!(count(&city, "SELECT count(DISTINCT issued_at) FROM forecast.forecasts").await, 7);
@@ -150,4 +168,45 @@ async fn on_a_stepped_clock_every_hour_is_forecast_from_what_was_known_then() {
     assert!(!accuracy(&city).await.is_empty(), "the first hours have come");
     // An hour whose value was received after the origin was not known: `last` is two hours old.
     assert_eq!(count(&city, "SELECT count(*) FROM forecast.forecasts WHERE computed_at < issued_at").await, 0);
+}
+
+/// Sees a stepped clock stand, for whoever has been called but never polled.
+async fn waits(stepper: &mut Stepper, until: DateTime<Utc>) {
+    const MOMENT: Duration = Duration::from_millis(100);
+    let left = tokio::time::timeout(MOMENT, stepper.step(until, async || ())).await;
+    assert!(left.is_err(), "the clock left before the work that is due had begun");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stepped_clock_stands_while_a_training_runs_and_each_day_sees_one() {
+    let city = City::of(&rows(1, 2, 41)).await;
+    // The 77th day of history, the first on which trees can be grown, ends five hours after the beginning.
+    let begin = day(HISTORY_DAYS_MIN) - TimeDelta::hours(5);
+    let (clock, mut stepper) = Clock::stepped(None, begin).unwrap();
+    let trained = Arc::new(Mutex::new(Vec::new()));
+    let train: Train = {
+        let (clock, trained) = (clock.clone(), trained.clone());
+        Arc::new(move |known_at| {
+            let (clock, trained) = (clock.clone(), trained.clone());
+            Box::pin(async move {
+                let begun = clock.now();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                trained.lock().unwrap().push((known_at, clock.now() - begun));
+                anyhow::bail!("a training that fails is over, too")
+            }) as BoxFuture<'static, anyhow::Result<()>>
+        })
+    };
+    let cancel = CancellationToken::new();
+    let training = run_training(city.lake.clone(), clock, TrainingConfig::daily(CITY), train, cancel.clone());
+    waits(&mut stepper, begin + TimeDelta::days(3)).await;
+    let running = tokio::spawn(training);
+    step(&mut stepper, begin + TimeDelta::days(3)).await;
+    cancel.cancel();
+    in_time("the end of the training", running).await.unwrap().unwrap();
+
+    // As soon as there is history enough, at midnight; then daily at 03:40, on what was known at 03:00.
+    let three = TimeDelta::hours(3);
+    let expected = [0, 0, 1, 2].map(|days| day(HISTORY_DAYS_MIN + days));
+    let expected = [expected[0], expected[1] + three, expected[2] + three, expected[3] + three];
+    assert_eq!(*trained.lock().unwrap(), expected.map(|known_at| (known_at, TimeDelta::zero())));
 }
