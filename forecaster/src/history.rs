@@ -42,20 +42,14 @@ pub struct History {
     step: TimeDelta,
     steps: usize,
     /// Series by series, each its steps in order.
-    cells: Vec<Cell>,
+    cells: Vec<Stored>,
     /// The states before the last, of cells that had several, oldest first.
     earlier: HashMap<(u32, u32), Vec<Stored>>,
     any_parts: bool,
 }
 
-/// The newest state of a cell.
+/// A state of a cell: the newest among the cells, others in `earlier`.
 #[derive(Clone, Copy, Debug)]
-struct Cell {
-    newest: Stored,
-    revised: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
 struct Stored {
     /// NaN where nothing was ever received.
     value: f64,
@@ -63,9 +57,12 @@ struct Stored {
     received_seconds: i32,
     /// 0 = no parts known.
     parts: u16,
+    /// Of a newest state: whether there are earlier ones.
+    revised: bool,
 }
 
-const NOTHING: Cell = Cell { newest: Stored { value: f64::NAN, received_seconds: i32::MAX, parts: 0 }, revised: false };
+const NOTHING: Stored = Stored { value: f64::NAN, received_seconds: i32::MAX, parts: 0, revised: false };
+const _: () = assert!(size_of::<Stored>() == 16, "millions of them are held");
 
 impl History {
     /// An empty history. `start` is a point of the step's grid.
@@ -90,21 +87,21 @@ impl History {
             value: revision.value,
             received_seconds: self.seconds_after_start(revision.received_at),
             parts: revision.parts.unwrap_or(0),
+            revised: false,
         };
         self.any_parts |= stored.parts > 0;
         let index = series * self.steps + step;
         let cell = &mut self.cells[index];
-        if cell.newest.value.is_nan() {
-            cell.newest = stored;
+        if cell.value.is_nan() {
+            *cell = stored;
             return Ok(());
         }
         let states = self.earlier.entry((series as u32, step as u32)).or_default();
-        states.push(cell.newest);
+        states.push(*cell);
         // Stable, so that the later added of two states of one instant stays behind the other.
         let at = states.partition_point(|state| state.received_seconds <= stored.received_seconds);
         states.insert(at, stored);
-        cell.newest = states.pop().expect("two were just put in");
-        cell.revised = true;
+        *cell = Stored { revised: true, ..states.pop().expect("two were just put in") };
         Ok(())
     }
 
@@ -157,7 +154,7 @@ impl History {
     /// Whether anything was ever received of a step.
     pub fn any_known(&self, step: i64) -> bool {
         let Ok(step) = usize::try_from(step) else { return false };
-        step < self.steps && (0..self.series.len()).any(|series| !self.cells[series * self.steps + step].newest.value.is_nan())
+        step < self.steps && (0..self.series.len()).any(|series| !self.cells[series * self.steps + step].value.is_nan())
     }
 
     /// Whether any cell says how many parts it is the sum of.
@@ -172,8 +169,8 @@ impl History {
             return None;
         }
         let cell = &self.cells[series * self.steps + step as usize];
-        if cell.newest.received_seconds <= seconds {
-            return (!cell.newest.value.is_nan()).then_some((cell.newest.value, cell.newest.parts));
+        if cell.received_seconds <= seconds {
+            return (!cell.value.is_nan()).then_some((cell.value, cell.parts));
         }
         if cell.revised { self.earlier_by(series, step, seconds) } else { None }
     }
@@ -218,11 +215,11 @@ impl History {
             for step in 0..self.steps {
                 let key = (series as u32, step as u32);
                 let cell = self.cells[series * self.steps + step];
-                let states = self.earlier.get(&key).into_iter().flatten().copied().chain([cell.newest]);
+                let states = self.earlier.get(&key).into_iter().flatten().copied().chain([cell]);
                 let mut states: Vec<Stored> = states.filter(|s| !s.value.is_nan() && s.received_seconds <= seconds).collect();
                 if let Some(newest) = states.pop() {
                     kept.any_parts |= newest.parts > 0 || states.iter().any(|state| state.parts > 0);
-                    kept.cells[series * self.steps + step] = Cell { newest, revised: !states.is_empty() };
+                    kept.cells[series * self.steps + step] = Stored { revised: !states.is_empty(), ..newest };
                     if !states.is_empty() {
                         kept.earlier.insert(key, states);
                     }

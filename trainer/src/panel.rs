@@ -34,6 +34,14 @@ pub struct Panel {
     newest_received_at: Option<DateTime<Utc>>,
 }
 
+/// Every state of the cells in some windows.
+#[derive(Default)]
+struct States {
+    /// Ids of the series, each with its number among these states.
+    numbers: HashMap<String, u32>,
+    states: Vec<State>,
+}
+
 /// One state of one cell.
 struct State {
     series: u32,
@@ -54,23 +62,20 @@ impl Panel {
         let to = to.max(from) + TimeDelta::days(ROOM_DAYS);
         let table =
             lake.table(&feed.observed().name).await.with_context(|| format!("reading the history of \"{}\"", target.name))?;
-        let (mut numbers, mut states) = (HashMap::new(), Vec::new());
-        let mut begin = from;
-        while begin < to {
-            let end = (begin + TimeDelta::days(CHUNK_DAYS)).min(to);
-            read_states(target, &table, &Windows::one(begin, end), &mut numbers, &mut states).await?;
-            begin = end;
-        }
-        let mut names: Vec<String> = vec![String::new(); numbers.len()];
-        numbers.into_iter().for_each(|(name, number): (String, u32)| names[number as usize] = name);
+        // Asked after the snapshot was taken, so that it names every series of it.
+        let names = series(lake, target, from, to).await?;
         let seconds = u64::try_from((to - from).num_seconds()).context("a history ends after its beginning")?;
         let steps = usize::try_from(seconds.div_ceil(target.step_seconds as u64))?;
-        let mut history = History::new(names.clone(), from, target.step(), steps)?;
-        let places: Vec<usize> = names.iter().map(|name| history.index_of(name).expect("it was just given")).collect();
+        let mut history = History::new(names, from, target.step(), steps)?;
         let mut newest_received_at = None;
-        for state in states {
-            newest_received_at = newest_received_at.max(Some(state.revision.received_at));
-            history.insert(places[state.series as usize], state.observed_at, state.revision)?;
+        let mut begin = from;
+        // Stretch by stretch into its place, so that nothing but the history holds the whole.
+        while begin < to {
+            let end = (begin + TimeDelta::days(CHUNK_DAYS)).min(to);
+            let states = States::read(target, &table, &Windows::one(begin, end)).await?;
+            let places = states.places(&history).context("a series came into a snapshot that was taken before")?;
+            newest_received_at = newest_received_at.max(states.insert(&places, &mut history)?);
+            begin = end;
         }
         let history = Arc::new(history);
         Ok(Panel { lake: lake.clone(), target, from, history, observed_version: table.version(), newest_received_at })
@@ -122,22 +127,14 @@ impl Panel {
         if touched.is_empty() {
             return Ok(true);
         }
-        let (mut numbers, mut states) = (HashMap::new(), Vec::new());
         let windows = Windows::starting_at(touched.iter().copied(), self.target.step());
-        read_states(self.target, table, &windows, &mut numbers, &mut states).await?;
-        let mut places = vec![0; numbers.len()];
-        for (name, number) in numbers {
-            let Some(place) = self.history.index_of(&name) else { return Ok(false) };
-            places[number as usize] = place;
-        }
+        let states = States::read(self.target, table, &windows).await?;
+        let Some(places) = states.places(&self.history) else { return Ok(false) };
         let history = Arc::make_mut(&mut self.history);
         for &observed_at in touched {
             history.forget(observed_at)?;
         }
-        for state in states {
-            self.newest_received_at = self.newest_received_at.max(Some(state.revision.received_at));
-            history.insert(places[state.series as usize], state.observed_at, state.revision)?;
-        }
+        self.newest_received_at = self.newest_received_at.max(states.insert(&places, history)?);
         Ok(true)
     }
 }
@@ -156,21 +153,104 @@ pub async fn extent(lake: &Lake, target: &Target) -> Result<Option<(DateTime<Utc
     Ok(Some((at(0)?, at(1)?)))
 }
 
-async fn read_states(
-    target: &Target,
-    table: &Table,
-    windows: &Windows,
-    numbers: &mut HashMap<String, u32>,
-    states: &mut Vec<State>,
-) -> Result<()> {
-    let rows = table.scan(Some(windows)).await?;
-    if rows.iter().all(|batch| batch.num_rows() == 0) {
-        return Ok(());
+/// Ids of the series of which there are rows in a stretch.
+async fn series(lake: &Lake, target: &Target, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<String>> {
+    let columns = target.series.join(", ");
+    let sql = format!(
+        "SELECT DISTINCT {columns} FROM {} WHERE observed_at >= TIMESTAMP '{}' AND observed_at < TIMESTAMP '{}'",
+        target.rollup.feed.observed().name,
+        from.to_rfc3339(),
+        to.to_rfc3339()
+    );
+    let batches = lake.query(&sql).await.with_context(|| format!("asking for the series of \"{}\"", target.name))?;
+    let mut series = Vec::new();
+    for batch in &batches {
+        let ids = Ids::of(target, batch)?;
+        for row in 0..batch.num_rows() {
+            let mut id = String::new();
+            ids.write(row, &mut id);
+            series.push(id);
+        }
     }
-    for batch in revisions(target.rollup, rows).await? {
-        collect(target, &batch, numbers, states)?;
+    Ok(series)
+}
+
+impl States {
+    async fn read(target: &Target, table: &Table, windows: &Windows) -> Result<States> {
+        let rows = table.scan(Some(windows)).await?;
+        let mut states = States::default();
+        if rows.iter().any(|batch| batch.num_rows() > 0) {
+            for batch in revisions(target.rollup, rows).await? {
+                states.collect(target, &batch)?;
+            }
+        }
+        Ok(states)
     }
-    Ok(())
+
+    /// Where a history has these series, by number; none where it lacks one.
+    fn places(&self, history: &History) -> Option<Vec<usize>> {
+        let mut places = vec![0; self.numbers.len()];
+        for (id, &number) in &self.numbers {
+            places[number as usize] = history.index_of(id)?;
+        }
+        Some(places)
+    }
+
+    /// Puts all into their places, and gives when the newest was received.
+    fn insert(self, places: &[usize], history: &mut History) -> Result<Option<DateTime<Utc>>> {
+        let newest = self.states.iter().map(|state| state.revision.received_at).max();
+        for State { series, observed_at, revision } in self.states {
+            history.insert(places[series as usize], observed_at, revision)?;
+        }
+        Ok(newest)
+    }
+
+    fn collect(&mut self, target: &Target, batch: &RecordBatch) -> Result<()> {
+        let ids = Ids::of(target, batch)?;
+        let values = cast(column(batch, target.value)?, &DataType::Float64)?;
+        let values = values.as_primitive::<Float64Type>();
+        let parts = target.parts.map(|name| Ok::<_, anyhow::Error>(cast(column(batch, name)?, &DataType::Int64)?)).transpose()?;
+        let parts = parts.as_ref().map(|parts| parts.as_primitive::<Int64Type>());
+        let observed_at = column(batch, "observed_at")?.as_primitive::<TimestampMicrosecondType>();
+        let known_at = column(batch, "known_at")?.as_primitive::<TimestampMicrosecondType>();
+        let mut id = String::new();
+        for row in (0..batch.num_rows()).filter(|&row| values.is_valid(row)) {
+            ids.write(row, &mut id);
+            let series = match self.numbers.get(&id) {
+                Some(&number) => number,
+                None => {
+                    let number = u32::try_from(self.numbers.len()).context("fewer series than four thousand million")?;
+                    self.numbers.insert(id.clone(), number);
+                    number
+                }
+            };
+            let parts = match parts.filter(|parts| parts.is_valid(row)) {
+                Some(parts) => Some(u16::try_from(parts.value(row)).context("a count of parts")?),
+                None => None,
+            };
+            let revision = Revision { value: values.value(row), parts, received_at: instant(known_at.value(row))? };
+            self.states.push(State { series, observed_at: instant(observed_at.value(row))?, revision });
+        }
+        Ok(())
+    }
+}
+
+/// The columns that name a series.
+struct Ids(Vec<Arc<dyn Array>>);
+
+impl Ids {
+    fn of(target: &Target, batch: &RecordBatch) -> Result<Ids> {
+        Ok(Ids(target.series.iter().map(|name| Ok(cast(column(batch, name)?, &DataType::Utf8)?)).collect::<Result<_>>()?))
+    }
+
+    /// Makes `id` the id of a row's series.
+    fn write(&self, row: usize, id: &mut String) {
+        id.clear();
+        for (index, column) in self.0.iter().enumerate() {
+            id.push_str(if index > 0 { record::SERIES_SEPARATOR } else { "" });
+            id.push_str(column.as_string::<i32>().value(row));
+        }
+    }
 }
 
 /// The rollup as it was known at each moment at which rows of its windows came: its columns behind `known_at`.
@@ -187,43 +267,6 @@ async fn revisions(rollup: &Rollup, rows: Vec<RecordBatch>) -> Result<Vec<Record
     );
     let sql = rollup.sql_by(&known, &["known_at"]);
     Ok(session.sql(&sql).await.with_context(|| format!("planning {sql}"))?.collect().await?)
-}
-
-fn collect(target: &Target, batch: &RecordBatch, numbers: &mut HashMap<String, u32>, states: &mut Vec<State>) -> Result<()> {
-    let series = target.series.iter().map(|name| Ok(cast(column(batch, name)?, &DataType::Utf8)?)).collect::<Result<Vec<_>>>()?;
-    let series: Vec<_> = series.iter().map(|column| column.as_string::<i32>()).collect();
-    let values = cast(column(batch, target.value)?, &DataType::Float64)?;
-    let values = values.as_primitive::<Float64Type>();
-    let parts = target.parts.map(|name| Ok::<_, anyhow::Error>(cast(column(batch, name)?, &DataType::Int64)?)).transpose()?;
-    let parts = parts.as_ref().map(|parts| parts.as_primitive::<Int64Type>());
-    let observed_at = column(batch, "observed_at")?.as_primitive::<TimestampMicrosecondType>();
-    let known_at = column(batch, "known_at")?.as_primitive::<TimestampMicrosecondType>();
-    let mut name = String::new();
-    for row in 0..batch.num_rows() {
-        if values.is_null(row) {
-            continue;
-        }
-        name.clear();
-        for (index, column) in series.iter().enumerate() {
-            name.push_str(if index > 0 { record::SERIES_SEPARATOR } else { "" });
-            name.push_str(column.value(row));
-        }
-        let number = match numbers.get(&name) {
-            Some(&number) => number,
-            None => {
-                let number = u32::try_from(numbers.len()).context("fewer series than four thousand million")?;
-                numbers.insert(name.clone(), number);
-                number
-            }
-        };
-        let parts = match parts.filter(|parts| parts.is_valid(row)) {
-            Some(parts) => Some(u16::try_from(parts.value(row)).context("a count of parts")?),
-            None => None,
-        };
-        let revision = Revision { value: values.value(row), parts, received_at: instant(known_at.value(row))? };
-        states.push(State { series: number, observed_at: instant(observed_at.value(row))?, revision });
-    }
-    Ok(())
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> {
