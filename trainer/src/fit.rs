@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use forecaster::{Bundle, FEATURES, History, Judged, QUANTILES, Table, TreeTexts, Trees, judge, spread_origins};
 use rayon::prelude::*;
 
-use crate::lightgbm::{self, Rows};
+use crate::lightgbm::{Binned, Rows};
 use crate::recipe::{GATE_DAYS, HOLDOUT_DAYS, Recipe};
 
 /// How long work reports itself: done, total.
@@ -36,10 +36,9 @@ pub fn fit_naive(history: &History, target: &Target, known_at: DateTime<Utc>, re
 pub fn fit(history: &History, target: &Target, known_at: DateTime<Utc>, recipe: &Recipe, progress: Progress) -> Result<Fit> {
     let holdout_from = known_at - TimeDelta::days(HOLDOUT_DAYS);
     let gate_from = known_at - TimeDelta::days(GATE_DAYS);
-    let draw = |at| Table::draw(history, at, target.horizon, recipe.rows);
-    let (before, all) = (draw(holdout_from)?, draw(known_at)?);
-    ensure!(before.rows() > 0, "no row to learn from was known by {holdout_from}: is the history long enough?");
-    let [before, all] = grow([&before, &all], recipe, progress)?;
+    let before = draw(history, target, holdout_from, recipe)?;
+    let all = draw(history, target, known_at, recipe)?;
+    let [before, all] = grow([before, all], recipe, progress)?;
 
     let rows = judge_holdout(history, target, known_at, recipe, Some(&Trees::parse(&before)?))?;
     let earlier: Vec<Judged> =
@@ -71,9 +70,18 @@ fn known_by(history: &History, mut row: Judged, gate_from: DateTime<Utc>) -> Jud
     row
 }
 
-/// Grows the three quantiles on each table, on as many threads as rayon has.
-fn grow(tables: [&Table; 2], recipe: &Recipe, progress: Progress) -> Result<[TreeTexts; 2]> {
+/// The rows to learn from that were known by an instant.
+fn draw(history: &History, target: &Target, known_at: DateTime<Utc>, recipe: &Recipe) -> Result<Binned> {
+    let table = Table::draw(history, known_at, target.horizon, recipe.rows)?;
+    ensure!(table.rows() > 0, "no row to learn from was known by {known_at}: is the history long enough?");
     let features: Vec<&str> = FEATURES.iter().map(|feature| feature.name).collect();
+    let rows =
+        Rows { columns: &table.columns, features: &features, targets: &table.targets, weights: &table.weights, categories: &[] };
+    Binned::new(rows, &[]).with_context(|| format!("binning {} rows", table.rows()))
+}
+
+/// Grows the three quantiles on each table, on as many threads as rayon has.
+fn grow(tables: [Binned; 2], recipe: &Recipe, progress: Progress) -> Result<[TreeTexts; 2]> {
     let total = recipe.trees.iter().sum::<usize>() as u64 * tables.len() as u64;
     let done = AtomicU64::new(0);
     // The medians first: they take longest, and the shorter ones fill the gap at the end.
@@ -81,16 +89,10 @@ fn grow(tables: [&Table; 2], recipe: &Recipe, progress: Progress) -> Result<[Tre
     let grown = jobs
         .par_iter()
         .map(|&(table, quantile)| {
-            let rows = Rows {
-                columns: &tables[table].columns,
-                features: &features,
-                targets: &tables[table].targets,
-                weights: &tables[table].weights,
-                categories: &[],
-            };
             let trees = recipe.trees[quantile];
             let tree_grown = |_: usize| progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            let text = lightgbm::grow(rows, &recipe.parameters(quantile), trees, &tree_grown)
+            let text = tables[table]
+                .grow(&recipe.parameters(quantile), trees, &tree_grown)
                 .with_context(|| format!("growing the trees of quantile {}", QUANTILES[quantile]))?;
             Ok((table, quantile, text))
         })

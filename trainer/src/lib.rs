@@ -22,7 +22,7 @@ pub use backtest::{BacktestReport, backtest};
 pub use fit::{Fit, Progress, fit, fit_naive};
 pub use gate::Verdict;
 pub use issue::{Issued, issue, issued_through};
-pub use lightgbm::{Booster, LightGbmError, Rows, grow};
+pub use lightgbm::{Binned, Booster, LightGbmError, Rows, grow};
 pub use panel::{Panel, extent};
 pub use recipe::{HISTORY_DAYS_MIN, Recipe};
 pub use registry::{Entry, Registry, Standing};

@@ -1,7 +1,8 @@
 //! LightGBM, wrapped thinly and safely: a table in, trees' text out.
 //!
 //! The only place where C++ is called. One thread a model, fixed seeds and row-wise histograms: the same table grows the
-//! same trees, byte for byte. Several models may grow at once on threads of their own; nothing is shared between them.
+//! same trees, byte for byte. Several models may grow at once on threads of their own, also on one table: binned, it is
+//! only read.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -28,39 +29,14 @@ pub struct Rows<'a> {
     pub categories: &'a [usize],
 }
 
-/// Grows trees and gives LightGBM's text of them. `parameters` are LightGBM's own, as `num_leaves=63`; those that make
-/// it repeatable are added. `grown` is called after each tree with how many there are.
+/// Bins rows and grows trees on them: [`Binned::grow`] for rows that serve one model.
 pub fn grow(
     rows: Rows,
     parameters: &[(&str, String)],
     trees: usize,
     grown: &(dyn Fn(usize) + Sync),
 ) -> Result<String, LightGbmError> {
-    quiet();
-    let mut words: Vec<String> = REPEATABLE.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    words.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
-    if !rows.categories.is_empty() {
-        let columns: Vec<String> = rows.categories.iter().map(usize::to_string).collect();
-        words.push(format!("categorical_feature={}", columns.join(",")));
-    }
-    let parameters = text_of("read its parameters", words.join(" "))?;
-
-    let dataset = Dataset::new(rows, &parameters)?;
-    let mut handle = null_mut();
-    // SAFETY: the dataset lives until after the booster: see the order of the bindings.
-    check("begin to grow trees", unsafe { sys::LGBM_BoosterCreate(dataset.0, parameters.as_ptr(), &mut handle) })?;
-    let booster = Booster(handle);
-    for tree in 1..=trees {
-        let mut finished: c_int = 0;
-        check("grow a tree", unsafe { sys::LGBM_BoosterUpdateOneIter(booster.0, &mut finished) })?;
-        if finished != 0 {
-            // No split gains anything more: further trees would be empty.
-            break;
-        }
-        grown(tree);
-    }
-
-    booster.text()
+    Binned::new(rows, parameters)?.grow(parameters, trees, grown)
 }
 
 /// Makes growth repeatable, whatever else runs on the machine.
@@ -76,7 +52,18 @@ const REPEATABLE: [(&str, &str); 6] = [
 /// A grown model behind the C API: for tests and benchmarks of the walker beside it. Serving never uses it.
 pub struct Booster(sys::BoosterHandle);
 
-struct Dataset(sys::DatasetHandle);
+/// Rows as LightGBM grows trees on them: each feature in at most 255 bins, a byte a value. Copied: what it was made of
+/// may go.
+pub struct Binned(sys::DatasetHandle);
+
+// SAFETY: LightGBM's boosters take a data set that is made as `const`, and it has no mutable member; a thread that
+// frees it owns it.
+unsafe impl Send for Binned {}
+unsafe impl Sync for Binned {}
+
+/// Rows that bins are found from. LightGBM holds each as doubles meanwhile; four times as many moved no bin's bound by
+/// what matters.
+const BIN_ROWS: u32 = 50_000;
 
 impl Booster {
     /// Reads LightGBM's text.
@@ -139,8 +126,20 @@ impl Booster {
     }
 }
 
-impl Dataset {
-    fn new(rows: Rows, parameters: &CStr) -> Result<Dataset, LightGbmError> {
+impl Binned {
+    /// Bins rows. Of `parameters` those that say what a value means, as `zero_as_missing`, have a say; those of growing
+    /// have none.
+    pub fn new(rows: Rows, parameters: &[(&str, String)]) -> Result<Binned, LightGbmError> {
+        quiet();
+        let mut parameters = parameters.to_vec();
+        parameters.push(("bin_construct_sample_cnt", BIN_ROWS.to_string()));
+        // Which features can be split depends on a model's own parameters; the rows may serve several.
+        parameters.push(("feature_pre_filter", "false".to_owned()));
+        if !rows.categories.is_empty() {
+            let columns: Vec<String> = rows.categories.iter().map(usize::to_string).collect();
+            parameters.push(("categorical_feature", columns.join(",")));
+        }
+        let parameters = written(&parameters)?;
         let (count, width) = (rows.targets.len(), rows.features.len());
         assert_eq!(rows.columns.len(), count * width, "each row has a value for each feature");
         assert_eq!(rows.weights.len(), count, "each row has a weight");
@@ -160,11 +159,11 @@ impl Dataset {
                 &mut handle,
             )
         })?;
-        let dataset = Dataset(handle);
+        let binned = Binned(handle);
         for (name, values) in [(c"label", rows.targets), (c"weight", rows.weights)] {
             check(doing, unsafe {
                 sys::LGBM_DatasetSetField(
-                    dataset.0,
+                    binned.0,
                     name.as_ptr(),
                     values.as_ptr().cast::<c_void>(),
                     count,
@@ -174,8 +173,34 @@ impl Dataset {
         }
         let names = rows.features.iter().map(|name| text_of(doing, (*name).to_owned())).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        check(doing, unsafe { sys::LGBM_DatasetSetFeatureNames(dataset.0, pointers.as_mut_ptr(), width as c_int) })?;
-        Ok(dataset)
+        check(doing, unsafe { sys::LGBM_DatasetSetFeatureNames(binned.0, pointers.as_mut_ptr(), width as c_int) })?;
+        Ok(binned)
+    }
+
+    /// Grows trees and gives LightGBM's text of them. `parameters` are LightGBM's own, as `num_leaves=63`; those that
+    /// make it repeatable are added. `grown` is called after each tree with how many there are.
+    pub fn grow(
+        &self,
+        parameters: &[(&str, String)],
+        trees: usize,
+        grown: &(dyn Fn(usize) + Sync),
+    ) -> Result<String, LightGbmError> {
+        quiet();
+        let parameters = written(parameters)?;
+        let mut handle = null_mut();
+        // SAFETY: the rows outlive the booster, which this function drops before it returns.
+        check("begin to grow trees", unsafe { sys::LGBM_BoosterCreate(self.0, parameters.as_ptr(), &mut handle) })?;
+        let booster = Booster(handle);
+        for tree in 1..=trees {
+            let mut finished: c_int = 0;
+            check("grow a tree", unsafe { sys::LGBM_BoosterUpdateOneIter(booster.0, &mut finished) })?;
+            if finished != 0 {
+                // No split gains anything more: further trees would be empty.
+                break;
+            }
+            grown(tree);
+        }
+        booster.text()
     }
 }
 
@@ -186,7 +211,7 @@ impl Drop for Booster {
     }
 }
 
-impl Drop for Dataset {
+impl Drop for Binned {
     fn drop(&mut self) {
         // SAFETY: as above.
         unsafe { sys::LGBM_DatasetFree(self.0) };
@@ -204,6 +229,13 @@ fn check(doing: &'static str, code: c_int) -> Result<(), LightGbmError> {
 
 fn failed(doing: &'static str, detail: impl std::fmt::Display) -> LightGbmError {
     LightGbmError { doing, detail: detail.to_string() }
+}
+
+/// Parameters as LightGBM reads them, behind those that make it repeatable.
+fn written(parameters: &[(&str, String)]) -> Result<CString, LightGbmError> {
+    let repeatable = REPEATABLE.iter().map(|(name, value)| format!("{name}={value}"));
+    let words = repeatable.chain(parameters.iter().map(|(name, value)| format!("{name}={value}")));
+    text_of("read its parameters", words.collect::<Vec<_>>().join(" "))
 }
 
 fn text_of(doing: &'static str, text: String) -> Result<CString, LightGbmError> {

@@ -1,7 +1,7 @@
 //! The walker's numbers are LightGBM's, bit for bit, on random models: missing values, zeros, categories, averages.
 
 use forecaster::{Forest, ParseError};
-use trainer::{Booster, Rows, grow};
+use trainer::{Binned, Booster, Rows, grow};
 
 use super::city::Random;
 
@@ -107,9 +107,10 @@ fn equal_tables_grow_equal_trees_byte_for_byte() {
     let rows = Rows { columns: &columns, features: &FEATURES, targets: &targets, weights: &weights, categories: &[] };
     let parameters =
         [("objective", "quantile".to_owned()), ("bagging_fraction", "0.5".to_owned()), ("bagging_freq", "1".to_owned())];
-    let grow = || grow(rows, &parameters, 30, &|_| ()).unwrap();
-    let first = grow();
-    // Beside two others, as training grows them.
+    let first = grow(rows, &parameters, 30, &|_| ()).unwrap();
+    // On the same rows, beside two others, as training grows them.
+    let binned = Binned::new(rows, &[]).unwrap();
+    let grow = || binned.grow(&parameters, 30, &|_| ()).unwrap();
     let together: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(grow)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
