@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum::serve::ListenerExt;
 use clock::Clock;
 use lake::Lake;
@@ -13,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, StatusSource, keep_current};
+use crate::front::Front;
 use crate::routes;
 
 /// What an operator chooses.
@@ -80,7 +83,9 @@ impl Api {
                 tracing::debug!(%error, "a connection delays its small answers");
             }
         });
-        let server = axum::serve(listener, routes::router(app)).with_graceful_shutdown(async move { stop.cancelled().await });
+        let front = Front::new(app.clone(), routes::router(app));
+        let service = ServiceExt::<Request>::into_make_service(front);
+        let server = axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
         let serving = tokio::spawn(server.into_future());
         tracing::info!(%address, "serving");
         Ok(Api { address, stop: cancel, serving, watching })

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use clock::Clock;
 use lake::Lake;
@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
-use crate::edition::{Edition, Part};
+use crate::edition::{Edition, Kept, Part};
+use crate::front::Count;
 use crate::observations::BusyHours;
 use crate::params::Params;
 use crate::problem::Problem;
@@ -90,7 +91,7 @@ impl App {
         self.trouble.lock().expect("no holder of the trouble panics").clone()
     }
 
-    /// Answers from the bodies kept; else makes the body, which is kept until something that it rests on changes.
+    /// Makes a body that the front has not kept, answers with it, and keeps it until something that it rests on changes.
     pub async fn answer<Making>(
         self: Arc<Self>,
         request: Request,
@@ -100,25 +101,24 @@ impl App {
     where
         Making: Future<Output = Result<Body, Fault>> + Send,
     {
-        let key = request.uri().path_and_query().map_or("", |whole| whole.as_str());
-        let edition = self.edition();
-        if let Some(body) = edition.body(key) {
-            return body.respond(request.headers());
-        }
         let (request, _) = request.into_parts();
         let key = request.uri.path_and_query().map_or("", |whole| whole.as_str());
+        let edition = self.edition();
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_WITHIN, self.questions.acquire()).await else {
             return Problem::busy().into_response();
         };
         // Another request may have asked the same while this one waited.
-        if let Some(body) = edition.body(key) {
-            return body.respond(&request.headers);
+        if let Some(kept) = edition.kept(key) {
+            return kept.body.respond(&request.headers);
         }
         let asked = Asked { app: self.clone(), edition: edition.clone(), params: Params::of(request.uri.query()) };
         match make(asked).await {
             Ok(body) => {
-                edition.keep(key, body.clone(), rests_on);
-                body.respond(&request.headers)
+                let route =
+                    request.extensions.get::<MatchedPath>().expect("a route was matched, or nothing would have been made");
+                let response = body.respond(&request.headers);
+                edition.keep(key, Kept { body, rests_on, count: Count::of(route.as_str()) });
+                response
             }
             Err(Fault::Problem(problem)) => problem.into_response(),
             Err(Fault::Lake(error)) => {

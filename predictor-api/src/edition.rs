@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::body::Body;
 use crate::forecast::{self, Forecast};
+use crate::front::Count;
 use crate::routes::LiveFeed;
 use crate::rows::{Rows, text_literal};
 use crate::times::kst;
@@ -129,13 +130,12 @@ impl Edition {
         self.headlines.iter().find(|headline| headline.target.name == target.name).expect("every target has a headline")
     }
 
-    pub fn body(&self, path_and_query: &str) -> Option<Body> {
-        let bodies = self.bodies.read().expect("no holder of the bodies panics");
-        bodies.kept.get(path_and_query).map(|(body, _)| body.clone())
+    pub fn kept(&self, path_and_query: &str) -> Option<Arc<Kept>> {
+        self.bodies.read().expect("no holder of the bodies panics").kept.get(path_and_query).cloned()
     }
 
-    pub fn keep(&self, path_and_query: &str, body: Body, rests_on: &'static [Part]) {
-        self.bodies.write().expect("no holder of the bodies panics").keep(path_and_query, body, rests_on);
+    pub fn keep(&self, path_and_query: &str, kept: Kept) {
+        self.bodies.write().expect("no holder of the bodies panics").keep(path_and_query, kept);
     }
 }
 
@@ -186,32 +186,40 @@ async fn champion(lake: &Lake, target: &Target) -> anyhow::Result<Option<Champio
 /// Most bytes of bodies kept: some forty answers of every series, or thousands of one. The whole process may take 400 MB.
 const BODIES_BYTES_MAX: usize = 24 << 20;
 
+/// A body that is sent until something that it rests on changes.
+pub struct Kept {
+    pub body: Body,
+    pub rests_on: &'static [Part],
+    /// Where its sendings are counted.
+    pub count: Count,
+}
+
 #[derive(Default)]
 struct Bodies {
-    kept: HashMap<String, (Body, &'static [Part])>,
+    kept: HashMap<String, Arc<Kept>>,
     bytes: usize,
 }
 
 impl Bodies {
     fn without(&self, changed: &HashSet<Part>) -> Bodies {
-        let rests = |parts: &[Part]| parts.iter().any(|part| changed.contains(part));
+        let rests = |kept: &Kept| kept.rests_on.iter().any(|part| changed.contains(part));
         let kept: HashMap<_, _> =
-            self.kept.iter().filter(|(_, (_, parts))| !rests(parts)).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let bytes = kept.iter().map(|(key, (body, _))| key.len() + body.bytes()).sum();
+            self.kept.iter().filter(|(_, kept)| !rests(kept)).map(|(key, kept)| (key.clone(), kept.clone())).collect();
+        let bytes = kept.iter().map(|(key, kept)| key.len() + kept.body.bytes()).sum();
         Bodies { kept, bytes }
     }
 
     /// Makes room by forgetting all: what is asked for is soon made again.
-    fn keep(&mut self, key: &str, body: Body, rests_on: &'static [Part]) {
-        let bytes = key.len() + body.bytes();
+    fn keep(&mut self, key: &str, kept: Kept) {
+        let bytes = key.len() + kept.body.bytes();
         if bytes > BODIES_BYTES_MAX {
             return;
         }
         if self.bytes + bytes > BODIES_BYTES_MAX {
             *self = Bodies::default();
         }
-        if let Some((old, _)) = self.kept.insert(key.to_owned(), (body, rests_on)) {
-            self.bytes -= key.len() + old.bytes();
+        if let Some(old) = self.kept.insert(key.to_owned(), Arc::new(kept)) {
+            self.bytes -= key.len() + old.body.bytes();
         }
         self.bytes += bytes;
     }
@@ -221,11 +229,15 @@ impl Bodies {
 mod tests {
     use super::*;
 
+    fn kept(bytes: impl Into<bytes::Bytes>, rests_on: &'static [Part]) -> Kept {
+        Kept { body: Body::new("text/plain", bytes), rests_on, count: Count::of("/") }
+    }
+
     #[test]
     fn a_change_forgets_only_what_rests_on_it() {
         let edition = Edition::empty();
-        edition.keep("/a", Body::new("text/plain", "forecast"), &[Part::Forecasts, Part::Places]);
-        edition.keep("/b", Body::new("text/plain", "accuracy"), &[Part::Accuracy]);
+        edition.keep("/a", kept("forecast", &[Part::Forecasts, Part::Places]));
+        edition.keep("/b", kept("accuracy", &[Part::Accuracy]));
         let next = edition.bodies.read().unwrap().without(&HashSet::from([Part::Forecasts]));
         assert_eq!(next.kept.keys().collect::<Vec<_>>(), ["/b"]);
         assert_eq!(next.bytes, "/baccuracy".len());
@@ -241,11 +253,11 @@ mod tests {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 (state >> 56) as u8
             });
-            bodies.keep(&format!("/{number}"), Body::new("text/plain", noise.collect::<Vec<_>>()), &[]);
+            bodies.keep(&format!("/{number}"), kept(noise.collect::<Vec<_>>(), &[]));
             assert!(bodies.bytes <= BODIES_BYTES_MAX);
             assert!(bodies.kept.contains_key(&format!("/{number}")));
         }
-        let counted: usize = bodies.kept.iter().map(|(key, (body, _))| key.len() + body.bytes()).sum();
+        let counted: usize = bodies.kept.iter().map(|(key, kept)| key.len() + kept.body.bytes()).sum();
         assert_eq!(counted, bodies.bytes);
     }
 }

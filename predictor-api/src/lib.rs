@@ -10,6 +10,7 @@ mod app;
 mod body;
 mod edition;
 mod forecast;
+mod front;
 mod observations;
 mod params;
 mod places;

@@ -26,6 +26,7 @@ use utoipa::OpenApi;
 
 use crate::app::App;
 use crate::body::Body;
+use crate::front;
 use crate::problem::Problem;
 
 pub use live::LiveFeed;
@@ -101,15 +102,12 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Counts answers and measures how long they took, by route and never by what was asked: a label's values are few.
+/// Counts and times answers by route. What the front answers never comes here.
 async fn count(request: Request, next: Next) -> Response {
     let started_at = Instant::now();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    let route = matched.as_ref().map_or("none", |path| path.as_str()).to_owned();
-    let status = response.status().as_u16().to_string();
-    ::metrics::counter!("hangang_api_requests_total", "route" => route.clone(), "status" => status).increment(1);
-    ::metrics::histogram!("hangang_api_response_seconds", "route" => route).record(started_at.elapsed().as_secs_f64());
+    front::count(matched.as_ref().map_or("none", |path| path.as_str()), response.status(), started_at);
     response
 }
 
