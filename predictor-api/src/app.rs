@@ -123,7 +123,7 @@ impl App {
             Err(Fault::Problem(problem)) => problem.into_response(),
             Err(Fault::Lake(error)) => {
                 tracing::warn!(request = key, error = format!("{error:#}"), "the lake gave no answer");
-                Problem::lake_unreadable(&error).into_response()
+                Problem::lake_unreadable().into_response()
             }
         }
     }
@@ -131,25 +131,20 @@ impl App {
     /// Looks at the lake, and turns to the next edition if there is news.
     pub async fn refresh(&self) {
         let before = self.edition();
-        let next = before.next(&self.lake, self.clock.now()).await;
-        let mut trouble = self.trouble.lock().expect("no holder of the trouble panics");
-        match next {
-            Ok(next) => {
-                if trouble.take().is_some() {
-                    tracing::info!("the lake can be read again");
-                }
-                if let Some(next) = next {
-                    *self.edition.write().expect("no holder of the edition panics") = Arc::new(next);
-                }
-            }
-            Err(error) => {
-                let error = format!("{error:#}");
-                if trouble.is_none() {
-                    tracing::warn!(error, "the lake can't be read; what was known last is served on");
-                }
-                *trouble = Some(error);
-            }
+        let (next, error) = match before.next(&self.lake, self.clock.now()).await {
+            Ok(next) => (next, None),
+            Err(error) => (before.aged(self.clock.now()), Some(format!("{error:#}"))),
+        };
+        if let Some(next) = next {
+            *self.edition.write().expect("no holder of the edition panics") = Arc::new(next);
         }
+        let mut trouble = self.trouble.lock().expect("no holder of the trouble panics");
+        match (&error, trouble.is_some()) {
+            (Some(error), false) => tracing::warn!(error, "the lake can't be read; what was known last is served on"),
+            (None, true) => tracing::info!("the lake can be read again"),
+            (Some(_), true) | (None, false) => {}
+        }
+        *trouble = error;
     }
 }
 

@@ -99,7 +99,7 @@ impl Edition {
     /// The edition that follows this one at city time `now`; none where nothing has changed.
     pub async fn next(&self, lake: &Lake, now: DateTime<Utc>) -> anyhow::Result<Option<Edition>> {
         let versions = versions(lake).await?;
-        let mut changed: HashSet<Part> = versions
+        let changed: HashSet<Part> = versions
             .iter()
             .filter(|(table, version)| self.versions.get(table) != Some(version))
             .flat_map(|(table, _)| Part::of(table))
@@ -111,6 +111,21 @@ impl Edition {
                 headline.refresh(lake).await?;
             }
         }
+        Ok(self.turned(versions, headlines, changed, now))
+    }
+
+    /// The edition that follows this one while the lake can't be read: what was known last, which grows stale.
+    pub fn aged(&self, now: DateTime<Utc>) -> Option<Edition> {
+        self.turned(self.versions.clone(), self.headlines.clone(), HashSet::new(), now)
+    }
+
+    fn turned(
+        &self,
+        versions: BTreeMap<TableName, i64>,
+        mut headlines: Vec<Headline>,
+        mut changed: HashSet<Part>,
+        now: DateTime<Utc>,
+    ) -> Option<Edition> {
         for headline in &mut headlines {
             let stale = headline.is_stale(now);
             if stale != headline.stale {
@@ -119,11 +134,11 @@ impl Edition {
             }
         }
         if changed.is_empty() {
-            return Ok(None);
+            return None;
         }
         let bodies = self.bodies.read().expect("no holder of the bodies panics").without(&changed);
         let feeds = if changed.contains(&Part::Arrivals) { OnceLock::new() } else { self.feeds.clone() };
-        Ok(Some(Edition { versions, headlines, feeds, bodies: RwLock::new(bodies) }))
+        Some(Edition { versions, headlines, feeds, bodies: RwLock::new(bodies) })
     }
 
     pub fn headline(&self, target: &Target) -> &Headline {

@@ -98,10 +98,11 @@ impl Problem {
             .hint("`hangang status` shows every stage; /healthz answers as long as the process lives")
     }
 
-    /// The lake did not answer. `fault` has been logged by whoever met it.
-    pub fn lake_unreadable(fault: &anyhow::Error) -> Problem {
-        Problem::new("lake-unreadable", "the lake can't be read", StatusCode::SERVICE_UNAVAILABLE, format!("{fault:#}"))
-            .hint("ask again; if it stays so, the operator finds the reason in the log and in `hangang status`")
+    /// The lake did not answer. Why is the operator's to read, in the log: it may name folders and hosts.
+    pub fn lake_unreadable() -> Problem {
+        let detail = "the lake did not answer this question".to_owned();
+        Problem::new("lake-unreadable", "the lake can't be read", StatusCode::SERVICE_UNAVAILABLE, detail)
+            .hint("ask again in a few seconds; if it stays so, whoever runs this finds the reason in its log and at /readyz")
     }
 
     pub fn busy() -> Problem {

@@ -258,7 +258,7 @@ impl Found {
 /// Why there is no forecast: what has to happen first.
 pub fn why_none(app: &App, champion: bool) -> String {
     match (app.trouble(), champion) {
-        (Some(trouble), _) => format!("the lake can't be read ({trouble})"),
+        (Some(_), _) => "the lake can't be read; /readyz says why".to_owned(),
         (None, false) => "no champion is registered; the first follows the first landed hours".to_owned(),
         (None, true) => "the first origin's rows have not all landed".to_owned(),
     }

@@ -17,6 +17,9 @@ use crate::problem::Problem;
 use crate::rows::Rows;
 use crate::times::kst;
 
+/// Why is the operator's to read: it may name folders and hosts.
+const TROUBLE: &str = "the lake can't be read at the moment; what was known last is served";
+
 /// The city now.
 #[derive(Serialize, ToSchema)]
 pub struct Live {
@@ -27,8 +30,8 @@ pub struct Live {
     targets: Vec<LiveTarget>,
     /// What has landed of every feed; null when the lake can't be read.
     feeds: Option<Vec<LiveFeed>>,
-    /// Why the lake can't be read; null when it can.
-    trouble: Option<String>,
+    /// That the lake can't be read, in words; null when it can.
+    trouble: Option<&'static str>,
     /// What the running stages say of themselves: lag, the producers' state. Its members depend on which stages run here.
     status: serde_json::Value,
 }
@@ -77,16 +80,24 @@ pub async fn get(State(app): State<Arc<App>>, request: Request) -> Response {
         Some(feeds) => Ok(feeds.clone()),
         None => read_feeds(&app.lake).await.map(|feeds| edition.feeds.get_or_init(|| feeds).clone()),
     };
-    let (feeds, trouble) = match feeds {
-        Ok(feeds) => (Some(feeds), app.trouble()),
-        Err(error) => (None, Some(format!("{error:#}"))),
+    let mut unreadable = app.trouble().is_some();
+    let feeds = match feeds {
+        Ok(feeds) => Some(feeds),
+        Err(error) => {
+            // The watch over the lake tells of most troubles; a page asks every other second.
+            if !unreadable {
+                tracing::warn!(error = format!("{error:#}"), "the lake did not say what has landed");
+            }
+            unreadable = true;
+            None
+        }
     };
     let live = Live {
         now: kst(app.clock.now()),
         speed: app.clock.speed(),
         targets: edition.headlines.iter().map(target).collect(),
         feeds,
-        trouble,
+        trouble: unreadable.then_some(TROUBLE),
         status: (app.status)(),
     };
     Body::json(&live).respond(request.headers())

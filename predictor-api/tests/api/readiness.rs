@@ -62,7 +62,7 @@ async fn the_last_good_forecast_stays_and_is_marked_stale_after_two_steps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_is_gone_is_said_and_the_last_good_forecast_is_served_on() {
-    let served = Served::usual().await;
+    let mut served = Served::usual().await;
     let before = served.get("/v1/forecasts/traffic_volume").await;
     let log = served.folder.path().join("lake/forecast/forecasts/_delta_log");
     let away = served.folder.path().join("away");
@@ -74,10 +74,21 @@ async fn a_lake_that_is_gone_is_said_and_the_last_good_forecast_is_served_on() {
     assert_eq!(served.get("/v1/forecasts/traffic_volume").await.bytes, before.bytes);
     assert_eq!(served.get("/healthz").await.status, 200);
     let live = served.get("/v1/live").await;
-    assert!(live.json()["trouble"].is_string(), "{}", live.text());
+    assert_eq!(live.json()["trouble"], "the lake can't be read at the moment; what was known last is served");
+    served.pass_until(noon() + TimeDelta::hours(2) + TimeDelta::seconds(1)).await;
+    let stale = served.until("/v1/forecasts/traffic_volume", |answer| answer.json()["stale"] == true).await;
+    assert_eq!((stale.status, &stale.json()["series"]), (200, &before.json()["series"]), "served on, and marked in its time");
+    let unread = served.get("/v1/forecasts/traffic_volume?issued_at=2022-10-06T12:00:00%2B09:00").await;
+    assert_eq!(unread.status, 503, "{}", unread.text());
+    for text in [live.text(), unread.text()] {
+        let folder = served.folder.path().to_str().unwrap();
+        assert!(!text.contains(folder) && !text.contains("SELECT"), "where the lake lies is not for its clients: {text}");
+    }
 
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&away, &log).unwrap();
+    served.until("/readyz", |answer| answer.json()["detail"].as_str().is_some_and(|detail| !detail.contains("lake"))).await;
+    city::add_forecast(&served.lake, &spots(), noon() + TimeDelta::hours(2), "lightgbm-7").await;
     served.until("/readyz", |answer| answer.status == 200).await;
     served.stop().await;
 }
