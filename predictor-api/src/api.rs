@@ -38,9 +38,13 @@ impl Default for ApiConfig {
 /// Why the API does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("port {} on {} is in use; stop whoever listens there, or choose another with --listen", .0.port(), .0.ip())]
+    #[error(
+        "port {} on {} is in use by another program (wanted for the page and the REST API); stop that program, or choose another \
+         address with --set api.listen=HOST:PORT",
+        .0.port(), .0.ip()
+    )]
     PortInUse(SocketAddr),
-    #[error("cannot listen on \"{address}\": {source}; choose an address of this machine with --listen")]
+    #[error("cannot listen on \"{address}\": {source}; choose an address of this machine with --set api.listen=HOST:PORT")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the API stopped serving: {0}")]
     Serve(std::io::Error),

@@ -202,6 +202,9 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let port = taken.local_addr().unwrap().port();
     assert_eq!(
         error.to_string(),
-        format!("port {port} on 127.0.0.1 is in use; stop whoever listens there, or choose another with --listen")
+        format!(
+            "port {port} on 127.0.0.1 is in use by another program (wanted for the page and the REST API); stop that program, or \
+             choose another address with --set api.listen=HOST:PORT"
+        )
     );
 }
