@@ -16,7 +16,7 @@ use crate::edition::{Edition, Kept, Part};
 use crate::front::Count;
 use crate::observations::BusyHours;
 use crate::params::Params;
-use crate::problem::Problem;
+use crate::problem::{Problem, clipped};
 
 /// What only the root knows, as JSON: lag, the producers' state. Asked at every `/v1/live`, so it must be quick.
 pub type StatusSource = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
@@ -122,7 +122,7 @@ impl App {
             }
             Err(Fault::Problem(problem)) => problem.into_response(),
             Err(Fault::Lake(error)) => {
-                tracing::warn!(request = key, error = format!("{error:#}"), "the lake gave no answer");
+                tracing::warn!(request = &*clipped(key), error = format!("{error:#}"), "the lake gave no answer");
                 Problem::lake_unreadable().into_response()
             }
         }

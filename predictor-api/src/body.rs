@@ -43,7 +43,7 @@ impl Body {
 
     /// Answers a request with these headers: 304 when it holds this representation already, else the body in an encoding that it takes.
     pub fn respond(&self, request: &HeaderMap) -> Response {
-        let unchanged = request.get(header::IF_NONE_MATCH).is_some_and(|held| self.is_held(held));
+        let unchanged = request.get_all(header::IF_NONE_MATCH).into_iter().any(|held| self.is_held(held));
         let gzip = self.gzip.as_ref().filter(|_| takes_gzip(request));
         let body = match (unchanged, gzip) {
             (true, _) => HttpBody::empty(),
@@ -68,9 +68,8 @@ impl Body {
     }
 
     fn is_held(&self, held: &HeaderValue) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         let mine = opaque(self.etag.to_str().expect("it was made of hexadecimal"));
-        held.to_str().is_ok_and(|held| held.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == mine))
+        held.to_str().is_ok_and(|held| held.split(',').map(str::trim).any(|tag| tag == "*" || opaque(tag) == mine))
     }
 }
 
@@ -80,14 +79,32 @@ fn compress(bytes: &[u8]) -> Bytes {
     encoder.finish().expect("memory takes every byte").into()
 }
 
-/// Whether `accept-encoding` names gzip, and not with weight nought.
+/// An ETag without the mark of weakness: by weak comparison, which If-None-Match asks for, it says nothing.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+/// Whether the client takes gzip: what it says of gzip by name counts, else what it says of all that it doesn't name.
 fn takes_gzip(request: &HeaderMap) -> bool {
-    let accepted = request.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|offer| {
-        let mut parts = offer.split(';').map(str::trim);
-        let gzip = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*");
-        gzip && !parts.any(|weight| weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0))
-    })
+    let (mut named, mut any) = (None, None);
+    for value in request.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok()) {
+        for offer in value.split(',') {
+            let (coding, parameters) = offer.split_once(';').unwrap_or((offer, ""));
+            let coding = coding.trim();
+            if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+                named = Some(wanted(parameters));
+            } else if coding == "*" {
+                any = Some(wanted(parameters));
+            }
+        }
+    }
+    named.or(any).unwrap_or(false)
+}
+
+/// Whether an offer's parameters leave it a weight above nought.
+fn wanted(parameters: &str) -> bool {
+    let weight = parameters.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+    weight.and_then(|weight| weight.trim().parse::<f32>().ok()) != Some(0.0)
 }
 
 #[cfg(test)]
@@ -95,8 +112,11 @@ mod tests {
     use super::*;
 
     fn answer(body: &Body, headers: &[(header::HeaderName, &str)]) -> (StatusCode, bool) {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        let response = body.respond(&headers);
+        let mut request = HeaderMap::new();
+        for (name, value) in headers {
+            request.append(name.clone(), value.parse().unwrap());
+        }
+        let response = body.respond(&request);
         (response.status(), response.headers().contains_key(header::CONTENT_ENCODING))
     }
 
@@ -106,7 +126,15 @@ mod tests {
         let short = Body::new("text/plain", vec![b'a'; 50]);
         let accept = header::ACCEPT_ENCODING;
         assert_eq!(answer(&long, &[(accept.clone(), "br, gzip")]), (StatusCode::OK, true));
-        assert_eq!(answer(&long, &[(accept.clone(), "gzip;q=0, identity")]), (StatusCode::OK, false));
+        for taken in ["GZIP", "x-gzip", "*", "gzip;q=0.001", "*;q=0, gzip", "gzip; q=1.0, *; q=0", "identity;q=0, *"] {
+            assert_eq!(answer(&long, &[(accept.clone(), taken)]), (StatusCode::OK, true), "{taken}");
+        }
+        for refused in
+            ["gzip;q=0, identity", "gzip;q=0.000", "gzip ; Q=0", "gzip;q=0, *", "*, gzip;q=0", "*;q=0", "br", "", "gzipped"]
+        {
+            assert_eq!(answer(&long, &[(accept.clone(), refused)]), (StatusCode::OK, false), "{refused}");
+        }
+        assert_eq!(answer(&long, &[(accept.clone(), "br"), (accept.clone(), "gzip")]), (StatusCode::OK, true));
         assert_eq!(answer(&long, &[]), (StatusCode::OK, false));
         assert_eq!(answer(&short, &[(accept, "gzip")]), (StatusCode::OK, false));
     }
@@ -118,6 +146,9 @@ mod tests {
         let none_match = header::IF_NONE_MATCH;
         assert_eq!(answer(&body, &[(none_match.clone(), &held)]).0, StatusCode::NOT_MODIFIED);
         assert_eq!(answer(&body, &[(none_match.clone(), &format!("\"x\", {}", &held[2..]))]).0, StatusCode::NOT_MODIFIED);
+        assert_eq!(answer(&body, &[(none_match.clone(), "\"x\""), (none_match.clone(), &held)]).0, StatusCode::NOT_MODIFIED);
+        assert_eq!(answer(&body, &[(none_match.clone(), "*")]).0, StatusCode::NOT_MODIFIED);
+        assert_eq!(answer(&body, &[(none_match.clone(), &held[3..held.len() - 1])]).0, StatusCode::OK, "a tag has its quotes");
         assert_eq!(answer(&Body::new("text/plain", "two"), &[(none_match, &held)]).0, StatusCode::OK);
     }
 }

@@ -1,11 +1,34 @@
-//! A query string, read by name. All that is wrong with it is told together, each parameter by its name and with what
-//! would have been right.
+//! What a request's address says: the names in its path, and its query string, read by name. All that is wrong with a query
+//! is told together, each parameter by its name and with what would have been right.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, clipped};
+
+/// Mistakes that a refusal tells at most: a person reads a dozen, and an answer stays small however long the question.
+const BAD_MAX: usize = 12;
+
+/// The names in a path, percent-decoded.
+pub struct Names<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Names<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Names<T>, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Names(names)),
+            Err(rejection) => {
+                assert!(rejection.status().is_client_error(), "a route takes as many names as its path has: {rejection}");
+                Err(Problem::unreadable_path(parts.uri.path()))
+            }
+        }
+    }
+}
 
 /// A parameter that can't be used, and why.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,7 +74,7 @@ impl Params {
         match text.parse() {
             Ok(value) if (least..=greatest).contains(&value) => Some(value),
             _ => {
-                self.refuse(name, format!("\"{text}\" is not a whole number from {least} to {greatest}"));
+                self.refuse(name, format!("\"{}\" is not a whole number from {least} to {greatest}", clipped(&text)));
                 None
             }
         }
@@ -65,7 +88,7 @@ impl Params {
             Ok(instant) => Some(instant.to_utc()),
             Err(_) => {
                 let expected = "is not an RFC 3339 instant with its offset, as 2022-10-01T09:00:00+09:00";
-                self.refuse(name, format!("\"{text}\" {expected}"));
+                self.refuse(name, format!("\"{}\" {expected}", clipped(&text)));
                 None
             }
         }
@@ -91,8 +114,13 @@ impl Params {
         let unknown: Vec<String> =
             self.pairs.iter().map(|(name, _)| name.clone()).filter(|name| !self.known.contains(&name.as_str())).collect();
         for name in unknown {
-            self.refuse(&name, format!("is not known here; expected {known}"));
+            self.refuse(&clipped(&name), format!("is not known here; expected {known}"));
         }
-        if self.bad.is_empty() { Ok(()) } else { Err(Problem::bad_parameters(self.bad)) }
+        if self.bad.is_empty() {
+            return Ok(());
+        }
+        let untold = self.bad.len().saturating_sub(BAD_MAX);
+        self.bad.truncate(BAD_MAX);
+        Err(Problem::bad_parameters(self.bad, untold))
     }
 }

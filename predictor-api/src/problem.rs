@@ -3,6 +3,8 @@
 //! `type` is a stable name to branch on, `detail` says what was wrong with this request with the value quoted, and `hint`
 //! what to do. Nothing here logs: whoever meets a fault of ours logs it once, before it becomes a problem.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,6 +15,20 @@ use crate::params::BadParameter;
 /// How soon a client may ask again when something is not there yet, in real seconds: forecasts follow within seconds of
 /// the first landed hours, and a lake that is away is looked for several times a second.
 const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// What every route takes.
+pub const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// Characters of a client's own words that a refusal repeats at most: enough to recognise them.
+const CLIPPED_CHARS: usize = 80;
+
+/// A client's words as a refusal repeats them.
+pub fn clipped(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(CLIPPED_CHARS) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
 
 /// An error, as RFC 9457 describes it (`application/problem+json`).
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,13 +58,18 @@ pub struct Problem {
 impl Problem {
     pub fn unknown_target(asked: &str) -> Problem {
         let known = catalog::TARGETS.iter().map(|target| target.name.to_owned()).collect();
-        Problem::new("unknown-target", "unknown target", StatusCode::NOT_FOUND, format!("there is no target \"{asked}\""))
-            .hint("GET /v1/targets lists them")
-            .known(known)
+        Problem::new(
+            "unknown-target",
+            "unknown target",
+            StatusCode::NOT_FOUND,
+            format!("there is no target \"{}\"", clipped(asked)),
+        )
+        .hint("GET /v1/targets lists them")
+        .known(known)
     }
 
     pub fn unknown_series(target: &str, asked: &str, near: Vec<String>) -> Problem {
-        let detail = format!("target \"{target}\" has no series \"{asked}\"");
+        let detail = format!("target \"{target}\" has no series \"{}\"", clipped(asked));
         Problem::new("unknown-series", "unknown series", StatusCode::NOT_FOUND, detail)
             .hint(format!("GET /v1/series?target={target} lists them; `known` names the nearest"))
             .known(near)
@@ -69,8 +90,12 @@ impl Problem {
             .hint(format!("GET /v1/forecasts/{target} has its numbers"))
     }
 
-    pub fn bad_parameters(parameters: Vec<BadParameter>) -> Problem {
-        let detail = parameters.iter().map(|bad| format!("{}: {}", bad.name, bad.detail)).collect::<Vec<_>>().join("; ");
+    /// `untold`: how many more there are.
+    pub fn bad_parameters(parameters: Vec<BadParameter>, untold: usize) -> Problem {
+        let mut detail = parameters.iter().map(|bad| format!("{}: {}", bad.name, bad.detail)).collect::<Vec<_>>().join("; ");
+        if untold > 0 {
+            detail += &format!("; and {untold} more");
+        }
         Problem { parameters, ..Problem::new("bad-parameter", "a parameter can't be used", StatusCode::BAD_REQUEST, detail) }
             .hint("/openapi.json describes every parameter")
     }
@@ -116,12 +141,22 @@ impl Problem {
     }
 
     pub fn no_such_route(path: &str) -> Problem {
-        Problem::new("no-such-route", "no such route", StatusCode::NOT_FOUND, format!("nothing is served at \"{path}\""))
-            .hint("/openapi.json lists every route; the page is at /")
+        let hint = match path.strip_suffix('/') {
+            Some(without) if !without.is_empty() => "no path here ends with a slash; /openapi.json lists every route",
+            _ => "/openapi.json lists every route; the page is at /",
+        };
+        let detail = format!("nothing is served at \"{}\"", clipped(path));
+        Problem::new("no-such-route", "no such route", StatusCode::NOT_FOUND, detail).hint(hint)
+    }
+
+    pub fn unreadable_path(path: &str) -> Problem {
+        let detail = format!("\"{}\" is not text in UTF-8 once its percent signs are decoded", clipped(path));
+        Problem::new("unreadable-path", "the path can't be read", StatusCode::BAD_REQUEST, detail)
+            .hint("encode names as UTF-8, then percent-encode them")
     }
 
     pub fn method_not_allowed(method: &str, path: &str) -> Problem {
-        let detail = format!("\"{path}\" does not take {method}");
+        let detail = format!("\"{}\" does not take {}", clipped(path), clipped(method));
         Problem::new("method-not-allowed", "method not allowed", StatusCode::METHOD_NOT_ALLOWED, detail)
             .hint("everything here is read with GET")
     }
@@ -159,7 +194,7 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
         }
         response
     }

@@ -17,9 +17,10 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{Method, Uri};
+use axum::http::header::ALLOW;
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use catalog::Target;
 use utoipa::OpenApi;
@@ -27,7 +28,7 @@ use utoipa::OpenApi;
 use crate::app::App;
 use crate::body::Body;
 use crate::front;
-use crate::problem::Problem;
+use crate::problem::{METHODS, Problem};
 
 pub use live::LiveFeed;
 
@@ -96,7 +97,10 @@ pub fn router(app: Arc<App>) -> Router {
     router
         .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
-            Problem::method_not_allowed(method.as_str(), uri.path())
+            match method {
+                Method::OPTIONS => (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response(),
+                _ => Problem::method_not_allowed(method.as_str(), uri.path()).into_response(),
+            }
         })
         .layer(from_fn(count))
         .with_state(app)

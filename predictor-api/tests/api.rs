@@ -20,3 +20,5 @@ mod page;
 mod problems;
 #[path = "api/readiness.rs"]
 mod readiness;
+#[path = "api/surface.rs"]
+mod surface;

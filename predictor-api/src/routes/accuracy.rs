@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use catalog::Target;
 use chrono::{DateTime, FixedOffset, TimeDelta};
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::body::Body;
 use crate::edition::Part;
+use crate::params::Names;
 use crate::problem::Problem;
 use crate::routes::target;
 use crate::rows::{Rows, instant_literal, text_literal};
@@ -103,7 +104,7 @@ pub struct Skill {
         (status = 503, body = Problem, content_type = "application/problem+json", description = "The lake can't be read")
     )
 )]
-pub async fn get(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
+pub async fn get(State(app): State<Arc<App>>, Names(name): Names<String>, request: Request) -> Response {
     app.answer(request, &[Part::Accuracy, Part::Forecasts], |mut asked| async move {
         let target = target(&name)?;
         let days = asked.params.integer("days", 1, DAYS_MAX).unwrap_or(DAYS_DEFAULT);

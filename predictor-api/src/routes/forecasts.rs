@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use catalog::Target;
 use chrono::{DateTime, FixedOffset, Utc};
@@ -13,7 +13,7 @@ use crate::app::{App, Asked, Fault};
 use crate::body::Body;
 use crate::edition::{Champion, Part};
 use crate::forecast::{self, Forecast, Point, SeriesForecast};
-use crate::params::Params;
+use crate::params::{Names, Params};
 use crate::problem::Problem;
 use crate::routes::target;
 use crate::times::{kst, kst_text, tenth};
@@ -107,7 +107,7 @@ impl From<&Point> for OnePoint {
         (status = 503, body = Problem, content_type = "application/problem+json", description = "No forecast yet; Retry-After says when to ask again")
     )
 )]
-pub async fn get(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
+pub async fn get(State(app): State<Arc<App>>, Names(name): Names<String>, request: Request) -> Response {
     app.answer(request, &[Part::Forecasts], |mut asked| async move {
         let target = target(&name)?;
         let wanted = asked.params.text("series").map(|ids| ids.split(',').map(|id| id.trim().to_owned()).collect::<Vec<_>>());
@@ -147,7 +147,11 @@ pub async fn get(State(app): State<Arc<App>>, Path(name): Path<String>, request:
         (status = 503, body = Problem, content_type = "application/problem+json", description = "No forecast yet; Retry-After says when to ask again")
     )
 )]
-pub async fn get_series(State(app): State<Arc<App>>, Path((name, series)): Path<(String, String)>, request: Request) -> Response {
+pub async fn get_series(
+    State(app): State<Arc<App>>,
+    Names((name, series)): Names<(String, String)>,
+    request: Request,
+) -> Response {
     app.answer(request, &[Part::Forecasts], |mut asked| async move {
         let target = target(&name)?;
         let choice = Choice::of(&mut asked.params, target);

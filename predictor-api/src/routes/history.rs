@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::edition::Part;
 use crate::observations::{self, USUAL_DAYS};
+use crate::params::Names;
 use crate::places::{self, Place};
 use crate::problem::Problem;
 use crate::routes::forecasts::{OnePoint, near};
@@ -82,7 +83,7 @@ pub struct Issued {
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Nothing observed yet, or the lake can't be read")
     )
 )]
-pub async fn get(State(app): State<Arc<App>>, Path((name, series)): Path<(String, String)>, request: Request) -> Response {
+pub async fn get(State(app): State<Arc<App>>, Names((name, series)): Names<(String, String)>, request: Request) -> Response {
     app.answer(request, &[Part::Observations, Part::Forecasts, Part::Places], |mut asked| async move {
         let target = target(&name)?;
         let days = asked.params.integer("days", 1, DAYS_MAX).unwrap_or(DAYS_DEFAULT);

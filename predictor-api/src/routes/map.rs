@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use catalog::Target;
 use chrono::{DateTime, FixedOffset, Utc};
@@ -15,6 +15,7 @@ use crate::app::{App, Fault};
 use crate::body::Body;
 use crate::edition::{Headline, Part};
 use crate::observations;
+use crate::params::Names;
 use crate::places::{self, Place};
 use crate::problem::Problem;
 use crate::routes::target;
@@ -73,7 +74,7 @@ pub struct SpotSeries {
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Nothing observed yet, or the lake can't be read")
     )
 )]
-pub async fn get(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
+pub async fn get(State(app): State<Arc<App>>, Names(name): Names<String>, request: Request) -> Response {
     app.answer(request, &[Part::Observations, Part::Forecasts, Part::Places], |asked| async move {
         let target = target(&name)?;
         asked.params.finish()?;

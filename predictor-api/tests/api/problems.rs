@@ -143,7 +143,7 @@ async fn all_bad_parameters_are_told_together_with_what_was_expected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_only_read_is_not_written() {
     let served = Served::usual().await;
-    let answer = served.post("/v1/targets").await;
+    let answer = served.ask("POST", "/v1/targets").await;
     insta::assert_snapshot!(answer.shown(), @r#"
     405 application/problem+json
     {
@@ -154,7 +154,12 @@ async fn what_is_only_read_is_not_written() {
       "type": "urn:hangang:problem:method-not-allowed"
     }
     "#);
-    assert_eq!(answer.header("allow").as_deref(), Some("GET, HEAD"));
+    assert_eq!(answer.header("allow").as_deref(), Some("GET, HEAD, OPTIONS"));
+    for method in ["PUT", "DELETE", "PATCH", "BREW"] {
+        let answer = served.ask(method, "/v1/forecasts/traffic_volume").await;
+        assert_eq!((answer.status, answer.header("allow").as_deref()), (405, Some("GET, HEAD, OPTIONS")), "{method}");
+        assert_eq!(answer.json()["detail"], format!("\"/v1/forecasts/traffic_volume\" does not take {method}"));
+    }
     served.stop().await;
 }
 

@@ -10,6 +10,7 @@ use lake::Lake;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use predictor_api::{Api, ApiConfig};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::city;
@@ -68,8 +69,21 @@ impl Served {
         .await
     }
 
-    pub async fn post(&self, path: &str) -> Answer {
-        self.send(self.client.post(format!("{}{path}", self.base))).await
+    pub async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.send(self.client.request(method.parse().unwrap(), format!("{}{path}", self.base))).await
+    }
+
+    /// What comes back for these bytes until the server closes the connection, as a client that knows no manners sends them.
+    pub async fn say(&self, bytes: &[u8]) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.base.trim_start_matches("http://")).await.unwrap();
+        let mut answer = Vec::new();
+        let talk = async {
+            // It may refuse before it has read all.
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.read_to_end(&mut answer).await;
+        };
+        tokio::time::timeout(NEWS_WITHIN, talk).await.expect("the server answers or closes");
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
