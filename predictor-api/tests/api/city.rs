@@ -73,15 +73,22 @@ pub async fn add_hours(
     let mut rows = Vec::new();
     for at in hours(from, until) {
         for spot in spots {
-            for direction in [1, 2] {
-                rows.push(json!({
-                    "spot": spot.id, "direction": direction, "observed_at": stamp(at), "volume": volume(spot, direction, at) as i64,
-                    "lanes": lanes(spot, direction, at), "received_at": stamp(at + TimeDelta::minutes(90)),
-                }));
-            }
+            rows.extend([1, 2].map(|direction| hour_row(spot, direction, at, lanes(spot, direction, at))));
         }
     }
     add(lake, &Rollup::by_name("traffic_hourly").unwrap().table(), rows).await;
+}
+
+/// One hour of one series.
+pub async fn add_hour(lake: &Lake, spot: &Spot, direction: i16, at: DateTime<Utc>) {
+    add(lake, &Rollup::by_name("traffic_hourly").unwrap().table(), [hour_row(spot, direction, at, 4)]).await;
+}
+
+fn hour_row(spot: &Spot, direction: i16, at: DateTime<Utc>, lanes: i64) -> Value {
+    json!({
+        "spot": spot.id, "direction": direction, "observed_at": stamp(at), "volume": volume(spot, direction, at) as i64, "lanes": lanes,
+        "received_at": stamp(at + TimeDelta::minutes(90)),
+    })
 }
 
 /// A forecast of 24 hours from `origin`: the median is a tenth too high, the band a fifth wide to each side.

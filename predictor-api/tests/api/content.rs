@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::city::{self, noon, spots};
-use crate::served::Served;
+use crate::served::{self, Served};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_of_the_openapi_document_answers_and_as_it_says() {
@@ -220,23 +220,28 @@ async fn a_history_holds_what_came_and_each_days_forecast_and_marks_hours_with_f
 #[tokio::test(flavor = "multi_thread")]
 async fn the_map_lines_up_what_was_counted_and_what_is_forecast() {
     let served = Served::usual().await;
-    // The newest hour has been counted at one spot only: it isn't the city's newest yet.
-    city::add_hours(&served.lake, &spots()[..1], noon() - TimeDelta::hours(1), noon(), |_, _, _| 4).await;
-    let one_late = served.get("/v1/map/traffic_volume").await.json();
-    assert_eq!(one_late["observed_at"], "2022-10-07T11:00:00+09:00", "half of the series are there");
-    let answer = served.get("/v1/map/traffic_volume").await.json();
+    let last = noon() - TimeDelta::hours(1);
+    let counted = |answer: &served::Answer| answer.json()["observed"].as_array().unwrap().len() == 24;
+    // The newest hour has been counted in one direction of one spot: it isn't the city's newest yet.
+    city::add_hour(&served.lake, &spots()[1], 1, last).await;
+    served.until("/v1/history/traffic_volume/C-05/1?days=1", counted).await;
+    assert_eq!(served.get("/v1/map/traffic_volume").await.json()["observed_at"], "2022-10-07T10:00:00+09:00");
+    city::add_hours(&served.lake, &spots()[..1], last, noon(), |_, _, _| 4).await;
+    let three_of_four = |answer: &served::Answer| answer.json()["observed_at"] == "2022-10-07T11:00:00+09:00";
+    let answer = served.until("/v1/map/traffic_volume", three_of_four).await.json();
     assert_eq!(answer["hours"].as_array().unwrap().len(), 25);
     assert_eq!(answer["hours"][1], "2022-10-07T12:00:00+09:00");
     let spot = &answer["spots"][0];
     assert_eq!((&spot["spot"], &spot["latitude"]), (&json!("A-01"), &json!(37.56859)));
     let series = &spot["series"][0];
     assert_eq!(series["series"], "A-01/1");
-    let came = city::volume(&spots()[0], 1, noon() - TimeDelta::hours(1));
+    let came = city::volume(&spots()[0], 1, last);
     let next = city::volume(&spots()[0], 1, noon());
     assert_eq!(series["values"][0], json!(came));
     assert_eq!(series["values"][1].as_f64().unwrap(), (next * 11.0).round() / 10.0);
     assert_eq!(series["usual"][0].as_f64().unwrap(), (came * 11.5).round() / 10.0, "yesterday's forecast knew it");
     assert_eq!(series["usual"][1].as_f64().unwrap(), (next * 11.5).round() / 10.0);
+    assert_eq!(answer["spots"][1]["series"][1]["values"][0], Value::Null, "not counted yet");
     let busy = series["busy"].as_f64().unwrap();
     assert!((1900.0..=2000.0).contains(&busy), "the peak is 2,000, and one hour in 24 has it; not {busy}");
     served.stop().await;
