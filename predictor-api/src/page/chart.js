@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const HOUR = 3600 * 1000;
-const EDGE = { left: 50, right: 14, top: 22, bottom: 40 };
+const EDGE = { left: 50, right: 14, top: 34, bottom: 40 }; // above: the unit, and below it the word at the line of now
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Seoul", hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Seoul", weekday: "short", day: "numeric", month: "short" });
@@ -129,9 +129,17 @@ export class ChartView {
       this.svg.append(make("rect", { class: "chosen-hour", x: left, width: right - left, y: EDGE.top, height: height - EDGE.top - EDGE.bottom }));
     }
     const place = this.x(this.now);
-    if (place < EDGE.left || place > width - EDGE.right) return;
-    this.svg.append(make("line", { class: "now", x1: place, x2: place, y1: EDGE.top - 4, y2: height - EDGE.bottom }));
-    this.svg.append(text("now", place, EDGE.top - 9, "middle"));
+    if (place >= EDGE.left && place <= width - EDGE.right) {
+      this.svg.append(make("line", { class: "now", x1: place, x2: place, y1: EDGE.top - 4, y2: height - EDGE.bottom }));
+      this.svg.append(text("now", place, EDGE.top - 9, "middle"));
+    }
+    const entry = this.hours.find((entry) => entry.at === this.chosen);
+    if (entry?.p50 !== undefined) {
+      const [cx, cy] = [this.x(entry.at + this.step / 2), this.y(entry.p50)];
+      const words = text(number.format(entry.p50), Math.min(cx, width - EDGE.right - 20), cy > EDGE.top + 24 ? cy - 11 : cy + 20, "middle");
+      words.setAttribute("class", "chosen");
+      this.svg.append(make("circle", { class: "chosen-dot", cx, cy, r: 5 }), words);
+    }
   }
 
   drawCursor() {

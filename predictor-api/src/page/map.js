@@ -3,13 +3,27 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// What the frame shows at least, in degrees (WGS84): Seoul's edges with a margin.
-const FRAME = { south: 37.425, north: 37.7, west: 126.775, east: 127.195 };
+// What the frame shows, in degrees (WGS84): Seoul with a margin.
+const FRAME = { south: 37.42, north: 37.705, west: 126.757, east: 127.195 };
 const COS = Math.cos((37.56 * Math.PI) / 180);
 const WIDTH = 1000; // units of the drawing, as wide as the frame
 const SCALE = WIDTH / ((FRAME.east - FRAME.west) * COS);
 const HEIGHT = (FRAME.north - FRAME.south) * SCALE;
 
+// Seoul's limits, generalised to some 400 m from Statistics Korea's census boundaries of 2013.
+const LIMITS = [
+  [37.558, 127.115], [37.578, 127.179], [37.543, 127.185], [37.542, 127.165], [37.519, 127.148], [37.503, 127.143], [37.497, 127.164],
+  [37.476, 127.152], [37.473, 127.133], [37.466, 127.138], [37.467, 127.127], [37.456, 127.119], [37.459, 127.098], [37.443, 127.09],
+  [37.439, 127.074], [37.426, 127.068], [37.426, 127.054], [37.436, 127.038], [37.461, 127.037], [37.453, 127.013], [37.464, 127.006],
+  [37.437, 126.961], [37.433, 126.942], [37.447, 126.931], [37.431, 126.905], [37.454, 126.888], [37.485, 126.879], [37.491, 126.87],
+  [37.479, 126.849], [37.471, 126.848], [37.475, 126.822], [37.487, 126.825], [37.493, 126.815], [37.505, 126.827], [37.524, 126.831],
+  [37.532, 126.824], [37.538, 126.824], [37.54, 126.811], [37.533, 126.797], [37.541, 126.794], [37.553, 126.767], [37.575, 126.795],
+  [37.601, 126.803], [37.573, 126.853], [37.577, 126.878], [37.591, 126.887], [37.586, 126.889], [37.587, 126.902], [37.645, 126.91],
+  [37.643, 126.923], [37.656, 126.949], [37.629, 126.977], [37.637, 126.988], [37.652, 126.982], [37.662, 126.995], [37.677, 126.994],
+  [37.682, 127.01], [37.692, 127.011], [37.699, 127.021], [37.698, 127.03], [37.689, 127.035], [37.691, 127.051], [37.684, 127.053],
+  [37.694, 127.079], [37.686, 127.097], [37.659, 127.098], [37.653, 127.088], [37.637, 127.114], [37.62, 127.106], [37.615, 127.119],
+  [37.592, 127.12], [37.581, 127.104], [37.571, 127.103], [37.557, 127.103],
+];
 // A sketch of the Han's middle line, from east to west, and of the streams that help to find one's way. From general
 // knowledge, for orientation only.
 const HAN = [
@@ -27,8 +41,9 @@ const STREAMS = [
 const LABELS = [
   [37.5759, 126.9769, "Gwanghwamun"], [37.4979, 127.0276, "Gangnam"], [37.524, 126.926, "Yeouido"], [37.5133, 127.1001, "Jamsil"],
   [37.5795, 126.8895, "Sangam"], [37.5635, 126.802, "Gimpo Airport"], [37.655, 127.0615, "Nowon"], [37.478, 126.9515, "Gwanak"],
-  [37.6365, 127.0245, "Suyu"], [37.5385, 127.0705, "Konkuk Univ."], [37.485, 126.895, "Guro"], [37.569, 127.2, "Han river"],
+  [37.569, 127.2, "Han river"], [37.6365, 127.0245, "Suyu"], [37.5385, 127.0705, "Konkuk Univ."], [37.485, 126.895, "Guro"],
 ];
+const PEAKS = [[37.6585, 126.978, "Bukhansan"], [37.4445, 126.9635, "Gwanaksan"]];
 // Where a label may go, in widths and heights of itself from its place; the first where it hides no spot.
 const LABEL_OFFSETS = [[0, 0], [0, -1.3], [0, 1.3], [-0.65, 0], [0.65, 0], [-0.6, -1.3], [0.6, -1.3], [-0.6, 1.3], [0.6, 1.3]];
 
@@ -63,7 +78,7 @@ export class MapView {
     if (!width) return;
     const unit = WIDTH / width; // one pixel, in units of the drawing
     const small = width < 500;
-    const radius = small ? [3, 7] : [4, 9.5];
+    const radius = small ? [2.5, 5.5] : [4, 9];
     this.drawBack(unit, small);
     // The big ones first, so that none hides a small one.
     const order = [...this.spots].sort((a, b) => b.mark.size - a.mark.size);
@@ -90,7 +105,10 @@ export class MapView {
       stream.style.strokeWidth = 5;
       return stream;
     });
-    this.back.replaceChildren(...streams, river, ...this.placeLabels(unit, small ? 6 : LABELS.length));
+    const limits = make("path", { class: "limits", d: `M${LIMITS.map(([latitude, longitude]) => `${x(longitude).toFixed(1)} ${y(latitude).toFixed(1)}`).join("L")}Z` });
+    limits.style.strokeWidth = 1.25 * unit;
+    const peaks = small ? [] : PEAKS.map(([latitude, longitude, words]) => label(`▲ ${words}`, x(longitude), y(latitude), unit, "peak"));
+    this.back.replaceChildren(limits, ...streams, river, ...peaks, ...this.placeLabels(unit, small ? 5 : LABELS.length));
   }
 
   /** Labels, each where it hides no spot and leaves the frame nowhere; one that fits nowhere is left out. */

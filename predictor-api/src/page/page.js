@@ -3,33 +3,31 @@
 
 import { MapView, legendMark } from "/page/map.js";
 import { ChartView } from "/page/chart.js";
+import { legend, mark } from "/page/marks.js";
+import { drawScores } from "/page/scores.js";
+import { day, dayAndTime, daySpan, element, isNaive, named, percent, span, time, whole, year } from "/page/formats.js";
 
 const TARGET = "traffic_volume";
 const LIVE_EVERY = 2000; // ms; the city may run 600 times faster, an hour in six seconds
 const ACCURACY_EVERY = 20000; // ms; it reads a week of forecasts
 const GIVE_UP_AFTER = 8000; // ms without an answer
+const PLAY_EVERY = 700; // ms an hour is shown while the day ahead is played
+const HOUR = 3600000; // ms
 
 const $ = (id) => document.getElementById(id);
-const formats = {
-  time: { hour: "2-digit", minute: "2-digit" },
-  day: { weekday: "short", day: "numeric", month: "short" },
-  year: { year: "numeric" },
-};
-for (const [name, options] of Object.entries(formats)) formats[name] = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Seoul", ...options });
-const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
-const percent = new Intl.NumberFormat("en-GB", { style: "percent", maximumFractionDigits: 0 });
 
 const state = {
   live: null, // the last answer of /v1/live
   liveAt: 0, // when it came, on this machine's steady clock
   goneSince: null, // when the server was last heard, if it is not heard now
   map: null,
-  mapProblem: null,
   history: null,
   accuracy: null,
   accuracyAt: -Infinity,
+  accuracyOf: null, // the bundle that it speaks of
   drawnOf: null, // what of the city the map and the history were fetched for
   hour: 0, // index into map.hours
+  playing: null, // the timer
   direction: "both",
   colour: "busy",
   spot: null,
@@ -52,10 +50,10 @@ for (const name of ["direction", "colour", "side", "days"]) {
   }
 }
 $("hour").addEventListener("input", () => {
-  state.hour = Number($("hour").value);
-  drawCity();
-  drawSpot();
+  pause();
+  show(Number($("hour").value));
 });
+$("play").addEventListener("click", () => (state.playing ? pause() : play()));
 $("spot").addEventListener("change", () => choose($("spot").value));
 document.addEventListener("visibilitychange", () => !document.hidden && tick());
 setInterval(drawClock, 250);
@@ -80,19 +78,14 @@ async function tick() {
     return;
   }
   const target = live();
-  const feed = state.live.feeds?.find((feed) => feed.feed === TARGET);
-  const of = JSON.stringify([target.issued_at, target.stale, feed?.rows]);
-  if (of !== state.drawnOf) {
-    await refreshMap();
+  const of = JSON.stringify([target.issued_at, target.stale, feed()?.rows]);
+  if (of !== state.drawnOf && (await refreshMap())) {
     await refreshHistory();
-    if (!state.mapProblem) state.drawnOf = of;
-  }
-  if (performance.now() - state.accuracyAt > ACCURACY_EVERY) {
-    state.accuracyAt = performance.now();
-    state.accuracy = await ask(`/v1/accuracy/${TARGET}?bundle=champion`).catch(() => null);
+    state.drawnOf = of;
   }
   drawStrip();
   drawBanner();
+  await refreshScores(target.champion);
 }
 
 /** The JSON at a path; an error that holds the problem where the server answered with one. */
@@ -104,33 +97,34 @@ async function ask(path) {
 }
 
 const live = () => state.live.targets.find((target) => target.target === TARGET);
+const feed = () => state.live.feeds?.find((feed) => feed.feed === TARGET);
 const cityNow = () => Date.parse(state.live.now) + (performance.now() - state.liveAt) * (state.goneSince ? 0 : (state.live.speed ?? 0));
-const dayAndTime = (at) => `${formats.day.format(at)}, ${formats.time.format(at)}`;
-const span = (start, step = state.map.step_seconds) => `${formats.time.format(start)}–${formats.time.format(start + step * 1000)}`;
+const shownStart = () => Date.parse(state.map.hours[state.hour]);
 const isAhead = () => !state.map.observed_at || state.hour > 0;
 
 async function refreshMap() {
   try {
     state.map = await ask(`/v1/map/${TARGET}`);
-    state.mapProblem = null;
   } catch (error) {
-    state.mapProblem = error;
-    if (error.problem && !state.map) $("map-empty").textContent = "Nothing has been counted yet. The first hours are on their way.";
+    if (!state.map && error.problem) $("map-empty").textContent = "Nothing has been counted yet. The first hours are on their way.";
+    $("map-empty").hidden = Boolean(state.map) || !error.problem;
+    return false;
   }
-  $("map-empty").hidden = Boolean(state.map);
-  if (!state.map) return;
+  $("map-empty").hidden = true;
   if (!state.spot && state.map.spots.length) state.spot = remembered() ?? busiest();
   fillSpots();
   fillHours();
   drawCity();
+  return true;
 }
 
 async function refreshHistory() {
   if (!state.spot) return;
-  const series = `${state.spot}/${state.side}`;
+  const wanted = () => `${state.spot}/${state.side}?days=${state.days}`;
+  const asked = wanted();
   try {
-    const history = await ask(`/v1/history/${TARGET}/${series}?days=${state.days}`);
-    if (series !== `${state.spot}/${state.side}`) return; // the reader has chosen another meanwhile
+    const history = await ask(`/v1/history/${TARGET}/${asked}`);
+    if (asked !== wanted()) return; // the reader has chosen another meanwhile
     state.history = history;
   } catch (error) {
     if (!error.problem) return;
@@ -138,6 +132,20 @@ async function refreshHistory() {
     $("summary").textContent = error.problem.detail;
   }
   drawSpot();
+}
+
+async function refreshScores(champion) {
+  const due = champion?.bundle !== state.accuracyOf || performance.now() - state.accuracyAt > ACCURACY_EVERY;
+  if (!champion || !due) return;
+  state.accuracyAt = performance.now();
+  try {
+    state.accuracy = await ask(`/v1/accuracy/${TARGET}?bundle=champion`);
+    state.accuracyOf = champion.bundle;
+  } catch {
+    return; // asked again in its time; what was shown last was so then
+  }
+  drawScores($("scores"), $("scores-words"), state.accuracy, champion);
+  drawStrip();
 }
 
 function choose(spot) {
@@ -153,9 +161,36 @@ function setSide(side) {
   document.querySelector(`input[name="side"][value="${side}"]`).checked = true;
 }
 
+function show(hour) {
+  state.hour = hour;
+  $("hour").value = hour;
+  drawCity();
+  drawSpot();
+}
+
+/** Hour by hour to the end, from the beginning where it stands there. */
+function play() {
+  const last = state.map.hours.length - 1;
+  if (state.hour >= last) show(0);
+  state.playing = setInterval(() => (state.hour < state.map.hours.length - 1 ? show(state.hour + 1) : pause()), PLAY_EVERY);
+  drawPlay();
+}
+
+function pause() {
+  clearInterval(state.playing);
+  state.playing = null;
+  drawPlay();
+}
+
+function drawPlay() {
+  $("play").classList.toggle("playing", Boolean(state.playing));
+  $("play").setAttribute("aria-label", state.playing ? "Pause" : "Play the day ahead");
+}
+
 const remembered = () => state.map.spots.find((spot) => `#${spot.spot}` === location.hash)?.spot;
+/** The busiest of those that were counted just now: a dead sensor is no good first sight. */
 const busiest = () => {
-  const load = (spot) => Math.max(0, ...spot.series.map((series) => (series.busy ?? 0)));
+  const load = (spot) => (spot.series.some((one) => one.values[0] === null) ? -1 : Math.max(0, ...spot.series.map((one) => one.busy ?? 0)));
   return state.map.spots.reduce((best, spot) => (load(spot) > load(best) ? spot : best)).spot;
 };
 
@@ -170,33 +205,21 @@ function drawStrip() {
   const target = live();
   drawClock();
   const pace = answer.speed === null ? ", stepped" : answer.speed === 1 ? "" : `, ${whole.format(answer.speed)} × real time`;
-  $("speed").textContent = `${formats.year.format(cityNow())}, KST${pace}`;
-  const feed = answer.feeds?.find((feed) => feed.feed === TARGET);
-  $("rows").textContent = feed ? `${whole.format(feed.rows)} rows landed` : "";
-  $("fresh").textContent = city?.observed_at ? dayAndTime(Date.parse(city.observed_at) + city.step_seconds * 1000) : "nothing yet";
-  $("champion").textContent = target.champion ? named(target.champion.kind) : "no champion yet";
+  $("speed").textContent = `${year.format(cityNow())}${pace}`;
+  $("rows").textContent = feed() ? `${whole.format(feed().rows)} rows landed` : "";
+  $("fresh").textContent = city?.observed_at ? dayAndTime(Date.parse(city.observed_at) + city.step_seconds * 1000) : "Nothing yet";
+  $("champion").textContent = target.champion ? named(target.champion.kind) : "Nobody yet";
   $("champion").title = target.champion ? `${target.champion.bundle}: ${target.champion.reason}` : "";
-  $("score").textContent = target.champion ? praise() : "";
-  $("next").textContent = target.next_at ? formats.time.format(Date.parse(target.next_at)) : "soon";
-  $("issued").textContent = target.issued_at ? `newest issued ${formats.time.format(Date.parse(target.issued_at))}` : "the first is on its way";
+  $("score").textContent = target.champion ? praise(target.champion) : "the first rule is being judged";
+  $("next").textContent = target.next_at ? time.format(Date.parse(target.next_at)) : "Soon";
+  $("issued").textContent = target.issued_at ? `newest from ${time.format(Date.parse(target.issued_at))}` : "the first is on its way";
 }
 
-function named(kind) {
-  const rules = { last: "last value", day: "same hour yesterday", week: "same hour last week", week_mean: "mean of four weeks", city: "the city's usual day" };
-  if (kind === "lightgbm") return "LightGBM model";
-  const rule = rules[kind.replace(/^naive_/, "")];
-  return rule ? `naive rule: ${rule}` : kind;
-}
-
-function praise() {
-  if (!state.accuracy) return "";
-  const score = state.accuracy.overall;
-  if (!score.count) return "not met by what came yet";
-  const parts = [];
-  const skill = score.skill.naive_week;
-  if (skill !== null) parts.push(`${percent.format(Math.abs(skill))} ${skill >= 0 ? "better" : "worse"} than last week's value`);
-  if (score.coverage !== null) parts.push(`${percent.format(score.coverage)} inside the 80% band`);
-  return parts.join(", ");
+function praise(champion) {
+  if (isNaive(champion.kind)) return "a simple rule, until a model beats it";
+  const skill = state.accuracyOf === champion.bundle ? state.accuracy.overall.skill.naive_week : null;
+  if (skill === null) return "not met by what came yet";
+  return `error ${percent.format(Math.abs(skill))} ${skill >= 0 ? "below" : "above"} last week's value`;
 }
 
 function drawBanner() {
@@ -210,13 +233,13 @@ function drawBanner() {
 function trouble() {
   if (state.goneSince) {
     const since = state.goneSince.toLocaleTimeString("en-GB");
-    return state.live ? `The server has not answered since ${since}. What you see was so then; this page keeps trying.` : "The server does not answer. This page keeps trying.";
+    return state.live ? `The server has not answered since ${since} (your time). What you see was so then; this page keeps trying.` : "The server does not answer. This page keeps trying.";
   }
-  if (state.live.trouble) return `The lake can't be read at the moment; what was known last is shown. (${state.live.trouble})`;
+  if (state.live.trouble) return "The lake can't be read at the moment. What you see is what was known last.";
   const target = live();
   if (!target.issued_at) return target.champion ? "The first forecast is being made; it appears here by itself." : "The city has just begun to be watched. The first forecast appears here by itself, within minutes.";
   if (target.stale) {
-    return `The newest forecast was issued ${dayAndTime(Date.parse(target.issued_at))}; a newer one is overdue. What you see is the last good one.`;
+    return `The newest forecast is from ${dayAndTime(Date.parse(target.issued_at))}; a newer one is overdue. What you see is the last good one.`;
   }
   return "";
 }
@@ -225,10 +248,11 @@ function trouble() {
 
 function fillSpots() {
   const select = $("spot");
-  if (select.options.length === state.map.spots.length) return (select.value = state.spot);
-  select.replaceChildren(...state.map.spots.map((spot) => new Option(`${spot.spot} ${spot.name}`, spot.spot)));
+  if (select.options.length !== state.map.spots.length) {
+    select.replaceChildren(...state.map.spots.map((spot) => new Option(`${spot.spot} ${spot.name}`, spot.spot)));
+    select.disabled = false;
+  }
   select.value = state.spot;
-  select.disabled = false;
 }
 
 function fillHours() {
@@ -237,82 +261,40 @@ function fillHours() {
   state.hour = Math.min(state.hour, hours.length - 1);
   input.max = Math.max(hours.length - 1, 1);
   input.value = state.hour;
-  input.disabled = hours.length < 2;
+  input.disabled = $("play").disabled = hours.length < 2;
   const marks = hours.length < 2 ? [] : [0, 6, 12, 18, 24].filter((index) => index < hours.length);
-  $("ticks").replaceChildren(...marks.map((index) => Object.assign(document.createElement("span"), { textContent: formats.time.format(Date.parse(hours[index])) })));
+  $("ticks").replaceChildren(...marks.map((index) => element("span", { textContent: time.format(Date.parse(hours[index])) })));
 }
-
-const BUSY = [
-  { below: 0.3, fill: "--busy-0", words: "under 30%" },
-  { below: 0.55, fill: "--busy-1", words: "30–55%" },
-  { below: 0.75, fill: "--busy-2", words: "55–75%" },
-  { below: 0.9, fill: "--busy-3", words: "75–90%" },
-  { below: Infinity, fill: "--busy-4", words: "90% and more" },
-];
-const USUAL = [
-  { below: 0.7, fill: "--usual-0", shape: "down", size: 1, words: "over 30% fewer" },
-  { below: 0.88, fill: "--usual-1", shape: "down", size: 0.55, words: "12–30% fewer" },
-  { below: 1.12, fill: "--usual-2", shape: "circle", size: 0.25, words: "as usual, ±12%" },
-  { below: 1.3, fill: "--usual-3", shape: "up", size: 0.55, words: "12–30% more" },
-  { below: Infinity, fill: "--usual-4", shape: "up", size: 1, words: "over 30% more" },
-];
 
 function drawCity() {
   if (!state.map) return;
-  const start = Date.parse(state.map.hours[state.hour]);
-  const kind = isAhead() ? "forecast" : "counted";
-  const when = `${formats.day.format(start)}, ${span(start)} KST`;
-  $("hour-title").textContent = `${formats.time.format(start)}–${formats.time.format(start + state.map.step_seconds * 1000)}, ${kind}`;
-  const said = kind === "counted" ? "the newest counted hour" : `forecast, ${aheadWords(start)}`;
-  $("hour-label").replaceChildren(strong(when), ` · ${said}`);
-  $("hour").setAttribute("aria-valuetext", `${when}, ${kind}`);
-  map.show(state.map.spots.map((spot) => ({ ...spot, mark: mark(spot) })), state.spot);
+  const { direction, colour, hour, map: city } = state;
+  const hourWords = daySpan(shownStart(), city.step_seconds);
+  const kind = isAhead() ? `Forecast, ${aheadWords(shownStart())}` : "Counted, the newest hour";
+  $("badge").hidden = false;
+  $("badge").classList.toggle("ahead", isAhead());
+  $("badge-hour").textContent = hourWords;
+  $("badge-kind").textContent = kind;
+  $("hour").setAttribute("aria-valuetext", `${hourWords}, ${kind}`);
+  map.show(city.spots.map((spot) => ({ ...spot, mark: mark(spot, hour, direction, colour, city.unit) })), state.spot);
   drawLegend();
 }
 
 function aheadWords(start) {
-  if (!state.live) return "";
-  const hours = Math.round((start - cityNow()) / 3600000);
-  return hours <= 0 ? "the hour that is passing" : `in about ${hours} h`;
-}
-
-function mark(spot) {
-  const series = spot.series.filter((one) => state.direction === "both" || one.series.endsWith(`/${state.direction}`));
-  const sum = (get) => series.reduce((all, one) => (get(one) === null || get(one) === undefined ? all : (all ?? 0) + get(one)), null);
-  // Only series that have a value may speak of how much is usual or busy.
-  const there = series.filter((one) => one.values[state.hour] !== null);
-  const value = sum((one) => one.values[state.hour]);
-  const base = there.reduce((all, one) => {
-    const own = state.colour === "busy" ? one.busy : one.usual[state.hour];
-    return own === null || all === null ? null : all + own;
-  }, 0);
-  const title = `${spot.name} (${spot.spot})`;
-  if (value === null) return { fill: null, size: 0, shape: "circle", title: `${title}: no value` };
-  const count = `${whole.format(value)} ${state.map.unit}`;
-  if (!base) return { fill: null, size: 0, shape: "circle", title: `${title}: ${count}, ${state.colour === "busy" ? "no busy hour" : "nothing usual"} known` };
-  const ratio = value / base;
-  if (state.colour === "busy") {
-    const step = BUSY.find((step) => ratio < step.below);
-    return { fill: step.fill, size: Math.min(ratio, 1), shape: "circle", title: `${title}: ${count}, ${percent.format(ratio)} of its busy hour` };
-  }
-  const step = USUAL.find((step) => ratio < step.below);
-  const words = `${percent.format(Math.abs(ratio - 1))} ${ratio >= 1 ? "more" : "fewer"} than usual`;
-  return { fill: step.fill, size: step.size, shape: step.shape, title: `${title}: ${count}, ${words}` };
+  const hours = Math.round((start - cityNow()) / HOUR);
+  return hours <= 0 ? "the hour that is passing" : `${hours} h ahead`;
 }
 
 function drawLegend() {
-  const busy = state.colour === "busy";
-  const steps = busy ? BUSY.map((step, index) => ({ ...step, shape: "circle", size: (index + 1) / 5 })) : USUAL;
+  const { steps, words } = legend(state.colour);
   $("legend").replaceChildren(
     ...steps.map((step) => {
-      const item = document.createElement("span");
+      const item = element("span");
       item.append(legendMark(step.fill, step.shape, step.size), step.words);
       return item;
     }),
   );
-  $("legend-text").textContent = busy
-    ? "Vehicles an hour, as a share of the spot's own busy hour: what one hour in twenty of the last 28 days exceeded. Bigger is busier; dashed rings have no value."
-    : "Vehicles an hour, against the mean of the last four weeks at that hour of the week. ▲ more, ▼ fewer than usual; dashed rings have no value.";
+  $("legend-text").textContent = words;
 }
 
 // The spot.
@@ -320,9 +302,9 @@ function drawLegend() {
 function drawSpot() {
   const spot = state.map?.spots.find((spot) => spot.spot === state.spot);
   if (!spot) return;
-  $("spot-title").replaceChildren(Object.assign(document.createElement("span"), { textContent: `${spot.spot} ` }), korean(spot.name));
+  $("spot-title").replaceChildren(element("span", { textContent: `${spot.spot} ` }), element("bdi", { lang: "ko", textContent: spot.name }));
   if (!state.history || !state.live) return;
-  const chosen = isAhead() ? Date.parse(state.map.hours[state.hour]) : null;
+  const chosen = isAhead() ? shownStart() : null;
   chart.show(state.history, cityNow(), chosen);
   const side = state.side === "1" ? "into town" : "out of town";
   $("chart").setAttribute("aria-label", `Chart of ${spot.name}, ${side}: counted ${state.history.unit} of the last days, and the forecast. Arrow keys read hour by hour.`);
@@ -330,22 +312,26 @@ function drawSpot() {
   drawTable();
 }
 
-const korean = (name) => Object.assign(document.createElement("bdi"), { lang: "ko", textContent: name });
-const strong = (words) => Object.assign(document.createElement("b"), { textContent: words });
-
 function drawSummary(spot, side, chosen) {
   const { history } = state;
+  const { unit, step_seconds } = history;
   const newest = history.forecasts.at(-1);
   const last = history.observed.at(-1);
   const parts = [];
-  if (last) parts.push(["Last counted ", whole.format(last.value), ` ${history.unit} ${side} (${span(Date.parse(last.observed_at), history.step_seconds)}${last.whole ? "" : ", some lanes missing"}). `]);
-  const point = newest?.points.find((point) => Date.parse(point.valid_at) === chosen) ?? newest?.points.find((point) => Date.parse(point.valid_at) + history.step_seconds * 1000 > cityNow());
+  if (last) parts.push([`Counted ${span(Date.parse(last.observed_at), step_seconds)}: `, whole.format(last.value), ` ${unit} ${side}${last.whole ? "" : ", some lanes missing"}. `]);
+  else parts.push(["", "Nothing counted", ` ${side} in the last ${state.days === "1" ? "day" : `${state.days} days`}. `]);
+  const end = (point) => Date.parse(point.valid_at) + step_seconds * 1000;
+  const point = newest?.points.find((point) => Date.parse(point.valid_at) === chosen) ?? newest?.points.find((point) => end(point) > cityNow());
   if (point) {
-    const usual = usualAt(spot, Date.parse(point.valid_at));
-    parts.push([`Forecast ${span(Date.parse(point.valid_at), history.step_seconds)}: `, whole.format(point.p50), `, in 8 of 10 cases ${whole.format(point.p10)}–${whole.format(point.p90)}${usual === null ? "" : `; usual is ${whole.format(usual)}`}.`]);
-    if (newest.rule !== "model" && live().champion?.kind === "lightgbm") parts.push([" This series is dead, stuck or new: ", named(newest.rule), " stands in for the model."]);
+    const start = Date.parse(point.valid_at);
+    const usual = usualAt(spot, start);
+    const band = `${whole.format(point.p10)}–${whole.format(point.p90)} in 8 of 10 cases`;
+    parts.push([`Forecast ${span(start, step_seconds)}: `, whole.format(point.p50), `, ${band}${usual === null ? "" : `, usually ${whole.format(usual)}`}. `]);
+    if (newest.rule !== "model" && !isNaive(live().champion?.kind ?? "last")) {
+      parts.push(["The model knows too little of this series, so a simple rule stands in: ", named(newest.rule).toLowerCase(), "."]);
+    }
   } else if (!newest) parts.push(["", "No forecast yet", ": the first is on its way."]);
-  $("summary").replaceChildren(...parts.flatMap(([before, figure, after]) => [before, strong(figure), after]));
+  $("summary").replaceChildren(...parts.flatMap(([before, figure, after]) => [before, element("b", { textContent: figure }), after]));
 }
 
 function usualAt(spot, start) {
@@ -357,9 +343,9 @@ function drawTable() {
   const points = state.history.forecasts.at(-1)?.points ?? [];
   const row = (point) => {
     const start = Date.parse(point.valid_at);
-    const cells = [`${formats.day.format(start)}, ${span(start, state.history.step_seconds)}`, point.p10, point.p50, point.p90];
-    const line = document.createElement("tr");
-    line.append(...cells.map((cell) => Object.assign(document.createElement("td"), { textContent: typeof cell === "number" ? whole.format(cell) : cell })));
+    const cells = [`${day.format(start)}, ${span(start, state.history.step_seconds)}`, ...[point.p10, point.p50, point.p90].map(whole.format)];
+    const line = element("tr");
+    line.append(...cells.map((textContent) => element("td", { textContent })));
     return line;
   };
   $("table").replaceChildren(...points.map(row));

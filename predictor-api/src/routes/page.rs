@@ -1,4 +1,4 @@
-//! The page at `/`: one document, one style sheet and three scripts, from inside the binary and from nowhere else.
+//! The page at `/`: one document, one style sheet and its scripts, from inside the binary and from nowhere else.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,13 +19,16 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The page's files and where they are served.
-pub fn list() -> [(&'static str, MethodRouter<Arc<App>>); 5] {
+pub fn list() -> [(&'static str, MethodRouter<Arc<App>>); 8] {
     [
         ("/", serve(HTML, include_str!("../page/index.html"))),
         ("/page/page.css", serve(CSS, include_str!("../page/page.css"))),
         ("/page/page.js", serve(SCRIPT, include_str!("../page/page.js"))),
         ("/page/map.js", serve(SCRIPT, include_str!("../page/map.js"))),
+        ("/page/marks.js", serve(SCRIPT, include_str!("../page/marks.js"))),
         ("/page/chart.js", serve(SCRIPT, include_str!("../page/chart.js"))),
+        ("/page/scores.js", serve(SCRIPT, include_str!("../page/scores.js"))),
+        ("/page/formats.js", serve(SCRIPT, include_str!("../page/formats.js"))),
     ]
 }
 
