@@ -57,6 +57,7 @@ $("play").addEventListener("click", () => (state.playing ? pause() : play()));
 $("spot").addEventListener("change", () => choose($("spot").value));
 document.addEventListener("visibilitychange", () => !document.hidden && tick());
 setInterval(drawClock, 250);
+drawLegend();
 loop();
 
 async function loop() {
@@ -99,6 +100,7 @@ async function ask(path) {
 const live = () => state.live.targets.find((target) => target.target === TARGET);
 const feed = () => state.live.feeds?.find((feed) => feed.feed === TARGET);
 const cityNow = () => Date.parse(state.live.now) + (performance.now() - state.liveAt) * (state.goneSince ? 0 : (state.live.speed ?? 0));
+const shownSpot = () => state.map?.spots.find((spot) => spot.spot === state.spot);
 const shownStart = () => Date.parse(state.map.hours[state.hour]);
 const isAhead = () => !state.map.observed_at || state.hour > 0;
 
@@ -113,6 +115,7 @@ async function refreshMap() {
   $("map-empty").hidden = true;
   if (!state.spot && state.map.spots.length) state.spot = remembered() ?? busiest();
   fillSpots();
+  fitSide();
   fillHours();
   drawCity();
   return true;
@@ -151,6 +154,7 @@ async function refreshScores(champion) {
 function choose(spot) {
   state.spot = spot;
   $("spot").value = spot;
+  fitSide();
   history.replaceState(null, "", `#${spot}`);
   refreshHistory();
   drawCity();
@@ -159,6 +163,20 @@ function choose(spot) {
 function setSide(side) {
   state.side = side;
   document.querySelector(`input[name="side"][value="${side}"]`).checked = true;
+  fitSide();
+}
+
+/** Some spots are counted in one direction only: the other can't be chosen. */
+function fitSide() {
+  const spot = shownSpot();
+  if (!spot) return;
+  const there = (side) => spot.series.some((one) => isSide(one, side));
+  for (const input of document.querySelectorAll('input[name="side"]')) {
+    input.disabled = !there(input.value);
+    if (input.disabled) continue;
+    if (!there(state.side)) state.side = input.value;
+    input.checked = input.value === state.side;
+  }
 }
 
 function show(hour) {
@@ -190,9 +208,10 @@ function drawPlay() {
 const remembered = () => state.map.spots.find((spot) => `#${spot.spot}` === location.hash)?.spot;
 /** The busiest of those that were counted just now: a dead sensor is no good first sight. */
 const busiest = () => {
-  const load = (spot) => (spot.series.some((one) => one.values[0] === null) ? -1 : Math.max(0, ...spot.series.map((one) => one.busy ?? 0)));
+  const load = (spot) => spot.series.reduce((most, one) => (isSide(one) && one.values[0] !== null ? Math.max(most, one.busy ?? 0) : most), -1);
   return state.map.spots.reduce((best, spot) => (load(spot) > load(best) ? spot : best)).spot;
 };
+const isSide = (series, side = state.side) => series.series.endsWith(`/${side}`);
 
 // The strip and the banner.
 
@@ -210,13 +229,16 @@ function drawStrip() {
   $("fresh").textContent = city?.observed_at ? dayAndTime(Date.parse(city.observed_at) + city.step_seconds * 1000) : "Nothing yet";
   $("champion").textContent = target.champion ? named(target.champion.kind) : "Nobody yet";
   $("champion").title = target.champion ? `${target.champion.bundle}: ${target.champion.reason}` : "";
-  $("score").textContent = target.champion ? praise(target.champion) : "the first rule is being judged";
+  $("score").textContent = target.champion ? praise(target.champion) : "the first is being chosen";
   $("next").textContent = target.next_at ? time.format(Date.parse(target.next_at)) : "Soon";
   $("issued").textContent = target.issued_at ? `newest from ${time.format(Date.parse(target.issued_at))}` : "the first is on its way";
 }
 
 function praise(champion) {
-  if (isNaive(champion.kind)) return "a simple rule, until a model beats it";
+  if (isNaive(champion.kind)) {
+    const refused = state.live.status?.targets?.find((target) => target.target === TARGET)?.refused;
+    return refused ? "a simple rule; the last model did no better" : "a simple rule, until a model beats it";
+  }
   const skill = state.accuracyOf === champion.bundle ? state.accuracy.overall.skill.naive_week : null;
   if (skill === null) return "not met by what came yet";
   return `error ${percent.format(Math.abs(skill))} ${skill >= 0 ? "below" : "above"} last week's value`;
@@ -237,7 +259,7 @@ function trouble() {
   }
   if (state.live.trouble) return "The lake can't be read at the moment. What you see is what was known last.";
   const target = live();
-  if (!target.issued_at) return target.champion ? "The first forecast is being made; it appears here by itself." : "The city has just begun to be watched. The first forecast appears here by itself, within minutes.";
+  if (!target.issued_at) return target.champion ? "The first forecast is being made; it appears here by itself." : "The city has just begun to be watched. The first forecast appears here by itself.";
   if (target.stale) {
     return `The newest forecast is from ${dayAndTime(Date.parse(target.issued_at))}; a newer one is overdue. What you see is the last good one.`;
   }
@@ -300,9 +322,10 @@ function drawLegend() {
 // The spot.
 
 function drawSpot() {
-  const spot = state.map?.spots.find((spot) => spot.spot === state.spot);
+  const spot = shownSpot();
   if (!spot) return;
   $("spot-title").replaceChildren(element("span", { textContent: `${spot.spot} ` }), element("bdi", { lang: "ko", textContent: spot.name }));
+  document.querySelector(".detail").classList.toggle("undrawn", !state.history);
   if (!state.history || !state.live) return;
   const chosen = isAhead() ? shownStart() : null;
   chart.show(state.history, cityNow(), chosen);
@@ -349,4 +372,5 @@ function drawTable() {
     return line;
   };
   $("table").replaceChildren(...points.map(row));
+  $("table").closest("details").hidden = !points.length;
 }
