@@ -56,8 +56,9 @@ pub async fn readyz(State(app): State<Arc<App>>, request: axum::extract::Request
         match &headline.forecast {
             Some(forecast) if headline.stale => {
                 reasons.push(format!(
-                    "the newest forecast of {name} was issued at {}, more than two steps ago",
-                    kst_text(forecast.issued_at)
+                    "the newest forecast of {name} was issued at {}, more than two steps before the city's time, {}",
+                    kst_text(forecast.issued_at),
+                    kst_text(app.clock.now())
                 ));
             }
             Some(forecast) => {

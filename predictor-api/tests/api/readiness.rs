@@ -51,7 +51,7 @@ async fn the_last_good_forecast_stays_and_is_marked_stale_after_two_steps() {
     assert_eq!((&stale.json()["issued_at"], &stale.json()["series"]), (&fresh["issued_at"], &fresh["series"]));
     let ready = served.get("/readyz").await;
     assert_eq!(ready.status, 503);
-    insta::assert_snapshot!(ready.json()["detail"].as_str().unwrap(), @"the newest forecast of traffic_volume was issued at 2022-10-07T12:00:00+09:00, more than two steps ago");
+    insta::assert_snapshot!(ready.json()["detail"].as_str().unwrap(), @"the newest forecast of traffic_volume was issued at 2022-10-07T12:00:00+09:00, more than two steps before the city's time, 2022-10-07T14:00:01+09:00");
     assert_eq!(served.get("/v1/live").await.json()["targets"][0]["stale"], true);
 
     city::add_forecast(&served.lake, &spots(), noon() + TimeDelta::hours(2), "lightgbm-7").await;
