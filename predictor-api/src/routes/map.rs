@@ -34,11 +34,11 @@ pub struct Map {
     step_seconds: i64,
     /// Start of the newest interval for which most series have been observed (KST); null before there is one. Then it is the first of `hours`.
     observed_at: Option<DateTime<FixedOffset>>,
-    /// Origin of the forecast (KST); null before there is one. Its intervals follow in `hours`.
+    /// Origin of the forecast (KST); null before there is one. Its intervals that have not been observed yet follow in `hours`.
     issued_at: Option<DateTime<FixedOffset>>,
     /// Whether a newer forecast is overdue.
     stale: bool,
-    /// Starts of the intervals (KST).
+    /// Starts of the intervals (KST), ascending.
     hours: Vec<DateTime<FixedOffset>>,
     /// Ascending by id. A spot whose place isn't known is left out.
     spots: Vec<Spot>,
@@ -102,8 +102,12 @@ async fn draw(app: &App, target: &'static Target, headline: &Headline) -> Result
     };
     let horizons: Vec<DateTime<Utc>> = forecast
         .and_then(|forecast| forecast.series.iter().max_by_key(|entry| entry.points.len()))
-        .map(|entry| entry.points.iter().map(|point| point.valid_at).collect())
-        .unwrap_or_default();
+        .map(|entry| entry.points.iter().map(|point| point.valid_at).collect::<Vec<_>>())
+        .unwrap_or_default()
+        .into_iter()
+        // Of a forecast that is late, what has come since is no longer ahead.
+        .filter(|&valid_at| observed_at.is_none_or(|seen| valid_at > seen))
+        .collect();
     let mut ids: Vec<&str> = busy.keys().chain(observed.keys()).map(String::as_str).collect();
     ids.extend(forecast.iter().flat_map(|forecast| &forecast.series).map(|entry| entry.series.as_str()));
     ids.sort_unstable();

@@ -244,6 +244,17 @@ async fn the_map_lines_up_what_was_counted_and_what_is_forecast() {
     assert_eq!(answer["spots"][1]["series"][1]["values"][0], Value::Null, "not counted yet");
     let busy = series["busy"].as_f64().unwrap();
     assert!((1900.0..=2000.0).contains(&busy), "the peak is 2,000, and one hour in 24 has it; not {busy}");
+
+    // No newer forecast came for three hours: what has been counted since is no longer ahead.
+    city::add_hours(&served.lake, &spots(), noon(), noon() + TimeDelta::hours(3), |_, _, _| 4).await;
+    let late = |answer: &served::Answer| answer.json()["observed_at"] == "2022-10-07T14:00:00+09:00";
+    let answer = served.until("/v1/map/traffic_volume", late).await.json();
+    assert_eq!(answer["issued_at"], "2022-10-07T12:00:00+09:00");
+    assert_eq!(answer["hours"].as_array().unwrap().len(), 22);
+    assert_eq!(answer["hours"][1], "2022-10-07T15:00:00+09:00");
+    let series = &answer["spots"][1]["series"][1];
+    assert_eq!(series["values"][0], json!(city::volume(&spots()[1], 2, noon() + TimeDelta::hours(2))));
+    assert_eq!(series["values"].as_array().unwrap().len(), 22);
     served.stop().await;
 }
 
