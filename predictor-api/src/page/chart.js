@@ -94,7 +94,7 @@ export class ChartView {
       const place = this.x(at);
       if (hour === 0) {
         svg.append(make("line", { class: "midnight", x1: place, x2: place, y1: EDGE.top, y2: height - EDGE.bottom }));
-        if (days++ % dayEvery === 0 && place < width - EDGE.right - 62) svg.append(text(day.format(at), place + 3, height - 8, "start"));
+        if (days++ % dayEvery === 0 && place < width - EDGE.right - 90) svg.append(text(day.format(at), place + 3, height - 8, "start"));
       }
       if (hour % every === 0) svg.append(text(String(hour).padStart(2, "0"), place, height - EDGE.bottom + 15, "middle"));
     }

@@ -78,14 +78,15 @@ async function tick() {
     drawBanner();
     return;
   }
+  drawStrip();
+  drawBanner();
   const target = live();
   const of = JSON.stringify([target.issued_at, target.stale, feed()?.rows]);
   if (of !== state.drawnOf && (await refreshMap())) {
     await refreshHistory();
     state.drawnOf = of;
+    drawStrip();
   }
-  drawStrip();
-  drawBanner();
   await refreshScores(target.champion);
 }
 
@@ -142,7 +143,7 @@ async function refreshScores(champion) {
   if (!champion || !due) return;
   state.accuracyAt = performance.now();
   try {
-    state.accuracy = await ask(`/v1/accuracy/${TARGET}?bundle=champion`);
+    state.accuracy = await ask(`/v1/accuracy/${TARGET}?bundle=${encodeURIComponent(champion.bundle)}`);
     state.accuracyOf = champion.bundle;
   } catch {
     return; // asked again in its time; what was shown last was so then
@@ -230,8 +231,8 @@ function drawStrip() {
   $("champion").textContent = target.champion ? named(target.champion.kind) : "Nobody yet";
   $("champion").title = target.champion ? `${target.champion.bundle}: ${target.champion.reason}` : "";
   $("score").textContent = target.champion ? praise(target.champion) : "the first is being chosen";
-  $("next").textContent = target.next_at ? time.format(Date.parse(target.next_at)) : "Soon";
-  $("issued").textContent = target.issued_at ? `newest from ${time.format(Date.parse(target.issued_at))}` : "the first is on its way";
+  $("next").textContent = target.stale ? "Overdue" : target.next_at ? `From ${time.format(Date.parse(target.next_at))}` : "Soon";
+  $("issued").textContent = target.issued_at ? `the newest is from ${time.format(Date.parse(target.issued_at))}` : "the first is on its way";
 }
 
 function praise(champion) {
@@ -241,7 +242,7 @@ function praise(champion) {
   }
   const skill = state.accuracyOf === champion.bundle ? state.accuracy.overall.skill.naive_week : null;
   if (skill === null) return "not met by what came yet";
-  return `error ${percent.format(Math.abs(skill))} ${skill >= 0 ? "below" : "above"} last week's value`;
+  return `${percent.format(Math.abs(skill))} ${skill >= 0 ? "less" : "more"} error than last week's value`;
 }
 
 function drawBanner() {
@@ -286,6 +287,8 @@ function fillHours() {
   input.disabled = $("play").disabled = hours.length < 2;
   const marks = hours.length < 2 ? [] : [0, 6, 12, 18, 24].filter((index) => index < hours.length);
   $("ticks").replaceChildren(...marks.map((index) => element("span", { textContent: time.format(Date.parse(hours[index])) })));
+  // Each under the place where the slider stands for it: the thumb's middle goes from one of its halves to the other.
+  [...$("ticks").children].forEach((tick, at) => (tick.style.left = `calc(0.5rem + (100% - 1rem) * ${marks[at] / (hours.length - 1)})`));
 }
 
 function drawCity() {
@@ -349,11 +352,12 @@ function drawSummary(spot, side, chosen) {
     const start = Date.parse(point.valid_at);
     const usual = usualAt(spot, start);
     const band = `${whole.format(point.p10)}–${whole.format(point.p90)} in 8 of 10 cases`;
-    parts.push([`Forecast ${span(start, step_seconds)}: `, whole.format(point.p50), `, ${band}${usual === null ? "" : `, usually ${whole.format(usual)}`}. `]);
+    parts.push([`Forecast ${span(start, step_seconds)}: `, whole.format(point.p50), `, ${band}${usual === null ? "" : `; usual is ${whole.format(usual)}`}. `]);
     if (newest.rule !== "model" && !isNaive(live().champion?.kind ?? "last")) {
       parts.push(["The model knows too little of this series, so a simple rule stands in: ", named(newest.rule).toLowerCase(), "."]);
     }
-  } else if (!newest) parts.push(["", "No forecast yet", ": the first is on its way."]);
+  } else if (newest) parts.push(["", "Nothing ahead", `: the newest forecast is from ${dayAndTime(Date.parse(newest.issued_at))}.`]);
+  else parts.push(["", "No forecast yet", ": the first is on its way."]);
   $("summary").replaceChildren(...parts.flatMap(([before, figure, after]) => [before, element("b", { textContent: figure }), after]));
 }
 
