@@ -1,7 +1,8 @@
 //! The last step of a record's life: forecasts, and how good they have been, over REST; and the one page.
 //!
 //! [`Api::start`] is the door. A request is answered from the current [`edition`]: a background task looks at the lake's
-//! versions several times a second, and everything that a route makes is kept until a table that it rests on changes.
+//! versions several times a second, and everything that a route makes is kept until a table that it rests on changes; until
+//! then the [`front`] answers, and no route is looked for.
 //! The routes, all of one shape, are listed in `routes.rs`. This crate only reads: it never writes to the lake, never
 //! trains, never forecasts.
 
