@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::Statistics;
@@ -16,9 +16,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics as ColumnChunkStatistics;
+use parquet::schema::types::ColumnPath;
 
 use crate::{LakeError, Windows, statistics};
 
@@ -99,12 +100,8 @@ impl Files {
     fn encode(&self, rows: &[RecordBatch]) -> Result<(Bytes, String), LakeError> {
         let sorted = self.sorted(rows)?;
         let stats = statistics::to_json(&self.schema, &statistics::of(&sorted));
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level")))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
         let mut bytes = Vec::with_capacity(sorted.num_rows() * 8);
-        let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), Some(properties))
+        let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), Some(properties(&self.schema)))
             .map_err(|error| self.failed("writing a file", &error))?;
         writer.write(&sorted).and_then(|()| writer.close()).map_err(|error| self.failed("writing a file", &error))?;
         Ok((bytes.into(), stats))
@@ -217,6 +214,23 @@ impl Files {
     pub fn failed(&self, doing: &'static str, error: &(dyn std::error::Error + 'static)) -> LakeError {
         LakeError::of(doing, self.at.as_str(), error)
     }
+}
+
+/// How a file is written. Counts, offsets and instants are near to the ones before them and seldom the same: packed
+/// differences are smaller than a dictionary of them, and writing them looks nothing up.
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level")))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    for field in schema.fields() {
+        if matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
+            let column = ColumnPath::from(field.name().as_str());
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties.build()
 }
 
 /// Cuts batches, in their order, into pieces of at most `rows_max` rows.
