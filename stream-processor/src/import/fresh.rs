@@ -99,7 +99,13 @@ pub(super) fn rows(
     let now = options.now.timestamp_micros();
     let now_is_late = options.received_until.is_some_and(|until| options.now > until);
     let mut new = Vec::with_capacity(values.len());
+    // Values come hour by hour.
+    let (mut hour, mut received_at) = (i64::MIN, 0);
     for value in values {
+        if value.hour() != hour {
+            hour = value.hour();
+            received_at = FEED.received_at_import(start(hour)).timestamp_micros();
+        }
         match known.get(&value.key) {
             Some(&there) if there == value.volume => tally.known += 1,
             Some(_) if now_is_late => tally.left_out += 1,
@@ -109,7 +115,7 @@ pub(super) fn rows(
             }
             None => {
                 tally.added += 1;
-                new.push((*value, FEED.received_at_import(start(value.hour())).timestamp_micros()));
+                new.push((*value, received_at));
             }
         }
     }
@@ -123,15 +129,15 @@ fn batch(new: &[(Value, i64)], spots: &Spots, number: i64) -> RecordBatch {
     let instants = |micros: Vec<i64>| Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC")) as ArrayRef;
     let columns: Vec<ArrayRef> = vec![
         Arc::new(names.finish()),
-        Arc::new(new.iter().map(|(value, _)| i16::from(value.direction())).collect::<Int16Array>()),
+        Arc::new(Int16Array::from_iter_values(new.iter().map(|(value, _)| i16::from(value.direction())))),
         Arc::new(Int16Array::from(vec![ALL_LANES; rows])),
         instants(new.iter().map(|(value, _)| value.hour() * HOUR_MICROS).collect()),
-        Arc::new(new.iter().map(|(value, _)| value.volume).collect::<Int32Array>()),
+        Arc::new(Int32Array::from_iter_values(new.iter().map(|(value, _)| value.volume))),
         instants(new.iter().map(|&(_, received_at)| received_at).collect()),
         new_null_array(&DataType::Utf8, rows),
         Arc::new(Int32Array::from(vec![0; rows])),
         new_null_array(&DataType::Int32, rows),
-        Arc::new((number..number + rows as i64).collect::<Int64Array>()),
+        Arc::new(Int64Array::from_iter_values(number..number + rows as i64)),
     ];
     RecordBatch::try_new(FEED.observed_schema(), columns).expect("columns are made by the schema that they are put in")
 }

@@ -95,6 +95,8 @@ const SPOT_BYTES_MAX: usize = 32;
 pub(super) struct Reader<'a> {
     within: Within,
     volumes: &'a mut Volumes,
+    /// Least and greatest value that the catalog allows.
+    range: (f64, f64),
     stamp: Vec<u8>,
     /// What the stamp says: the hour, or `None` when its rows are left out.
     hour: Option<i64>,
@@ -104,7 +106,8 @@ const EXPECTED: &str = "as 2022-01-01T00:00:00+09:00,A-01,1,479";
 
 impl<'a> Reader<'a> {
     pub(super) fn new(within: Within, volumes: &'a mut Volumes) -> Reader<'a> {
-        Reader { within, volumes, stamp: Vec::new(), hour: None }
+        let range = FEED.column("volume").and_then(|column| column.range).expect("the catalog bounds a volume");
+        Reader { within, volumes, range, stamp: Vec::new(), hour: None }
     }
 
     /// Reads a block of whole lines; `line` counts on. The error says what was expected of the line.
@@ -151,7 +154,7 @@ impl<'a> Reader<'a> {
 
     fn volume(&self, cell: &[u8]) -> Result<i32, String> {
         const DIGITS_MAX: usize = 9;
-        let (least, greatest) = FEED.column("volume").and_then(|column| column.range).expect("the catalog bounds a volume");
+        let (least, greatest) = self.range;
         let digits = cell.len() <= DIGITS_MAX && cell.iter().all(u8::is_ascii_digit);
         let value = digits.then(|| cell.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
         value
