@@ -5,6 +5,7 @@
 //! and no further ahead.
 
 mod group;
+mod only;
 mod pieces;
 mod positions;
 mod queue;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::group::Member;
 use self::group::{Events, Rebalance};
+pub use self::only::{Counted, consume_only};
 use self::pieces::{Piece, Stray};
 pub(crate) use self::positions::Part;
 use self::positions::{Consumed, Topic};

@@ -26,6 +26,7 @@ mod work;
 mod import;
 
 pub use config::ProcessorConfig;
+pub use consume::{Counted, consume_only};
 pub use import::{ImportError, ImportOptions, ImportReport, Progress, import};
 pub use marks::{Place, newest as newest_marks};
 pub use processor::{Processor, Unsettled};

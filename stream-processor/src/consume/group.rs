@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::queue;
 use crate::config::ProcessorConfig;
@@ -27,16 +27,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn new(config: &ProcessorConfig, shared: Arc<Shared>) -> KafkaResult<Member> {
-        let mut client = config.client();
-        client
-            .set("group.id", &config.group)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
-            .set("topic.metadata.refresh.interval.ms", "30000")
-            .set("queued.max.messages.kbytes", READ_AHEAD_KIB)
-            .set("fetch.message.max.bytes", "4194304")
-            .set("fetch.wait.max.ms", "100");
+        let client = reading(config);
         let events = Events { rebalances: Mutex::default(), leaving: AtomicBool::new(false), shared };
         Ok(Member { consumer: Arc::new(client.create_with_context(events)?) })
     }
@@ -72,6 +63,21 @@ impl Member {
         }
         lag
     }
+}
+
+/// What every consumer of ours is set to.
+pub(super) fn reading(config: &ProcessorConfig) -> ClientConfig {
+    let mut client = config.client();
+    client
+        .set("group.id", &config.group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("queued.max.messages.kbytes", READ_AHEAD_KIB)
+        .set("fetch.message.max.bytes", "4194304")
+        .set("fetch.wait.max.ms", "100");
+    client
 }
 
 /// What the group has decided.
