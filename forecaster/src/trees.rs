@@ -7,8 +7,8 @@
 //! ```text
 //! one tree:   [0 root] [1 left of 0] [2 right of 0] [3 left of 1] [4 right of 1] …      16 bytes each
 //!                 │ left = 1 ↗     children of one node stand side by side: next = left + (x > threshold)
-//! leaves:     left = their own place, threshold = ∞: a row that has arrived stays
-//! one row:    [features as one kind of node reads them][as another kind does] …          see `Reading`
+//! leaves:     left = their own place, threshold = what they add; they read −∞: a row that has arrived stays
+//! one row:    [−∞][features as one kind of node reads them][as another kind does] …      see `Reading`
 //! rows:       ROWS_IN_FLIGHT walk one tree together; their loads don't wait for each other
 //! ```
 //!
@@ -31,12 +31,15 @@ const ZERO_MAX: f64 = 1e-35_f32 as f64;
 /// What ∞ is read as where what is missing is read as ∞; above every finite threshold.
 const GREATEST: f64 = f64::MAX;
 
+/// Column of a row as laid out in which −∞ stands, which is above no threshold; the features follow it.
+const STAYS: u32 = 0;
+
 /// In a node's `feature`: its `threshold` is the number of a bitset, and what is in it goes left.
 const CATEGORIES: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Greatest value that goes left; ∞ for a leaf; or the number of a bitset.
+    /// Greatest value that goes left; or the number of a bitset; or what a leaf adds.
     threshold: f64,
     /// Place of the left child; the right one stands behind it. A leaf's own place.
     left: u32,
@@ -86,8 +89,6 @@ impl Reading {
 pub struct Forest {
     features: Vec<String>,
     nodes: Vec<Node>,
-    /// By place: what a leaf adds.
-    leaves: Vec<f64>,
     trees: Vec<Tree>,
     /// Those that its nodes have, in the order in which rows are laid out.
     readings: Vec<Reading>,
@@ -119,7 +120,7 @@ impl Forest {
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         let width = self.features.len();
         assert!(width > 0 && rows.len().is_multiple_of(width), "rows hold a value for each of the {width} features");
-        let stride = width * self.readings.len();
+        let stride = 1 + width * self.readings.len();
         let laid_out = self.lay_out(rows);
         let mut sums = vec![0.0; rows.len() / width];
         for tree in &self.trees {
@@ -134,10 +135,12 @@ impl Forest {
         sums
     }
 
-    /// Each row once for each of the forest's readings.
+    /// Each row once for each of the forest's readings, behind what lets it stay.
     fn lay_out(&self, rows: &[f32]) -> Vec<f64> {
-        let mut laid_out = Vec::with_capacity(rows.len() * self.readings.len());
-        for row in rows.chunks_exact(self.features.len()) {
+        let width = self.features.len();
+        let mut laid_out = Vec::with_capacity(rows.len() / width * (1 + width * self.readings.len()));
+        for row in rows.chunks_exact(width) {
+            laid_out.push(f64::NEG_INFINITY);
             for reading in &self.readings {
                 // As LightGBM's C API does with a dense matrix: what it takes for zero becomes zero.
                 let clean = |&x: &f32| if f64::from(x).abs() <= ZERO_MAX { 0.0 } else { f64::from(x) };
@@ -187,7 +190,7 @@ impl Forest {
             }
         }
         for (sum, place) in sums.iter_mut().zip(places) {
-            *sum += self.leaves[place as usize];
+            *sum += self.nodes[place as usize].threshold;
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use super::{CATEGORIES, Forest, GREATEST, Node, Reading, Tree};
+use super::{CATEGORIES, Forest, GREATEST, Node, Reading, STAYS, Tree};
 
 /// Objectives whose output is the plain sum of the leaves.
 const PLAIN_OBJECTIVES: [&str; 6] = ["regression", "regression_l1", "quantile", "huber", "fair", "mape"];
@@ -48,7 +48,6 @@ pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
     let mut forest = Forest {
         features,
         nodes: Vec::new(),
-        leaves: Vec::new(),
         trees: Vec::new(),
         readings: Vec::new(),
         bits: Vec::new(),
@@ -90,11 +89,8 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
     let leaf_values: Vec<f64> = many(lines, tree, "leaf_value", leaves)?;
     let root = u32::try_from(forest.nodes.len()).map_err(|_| broken("the forest has too many nodes".into()))?;
     if splits == 0 {
-        forest.nodes.push(leaf(root));
-        forest.leaves.push(leaf_values[0]);
+        forest.nodes.push(leaf(root, leaf_values[0]));
         forest.trees.push(Tree { root, categories: false });
-        // A forest of nothing but such trees has no reading, and a row must have some column to stand on.
-        reading_of(forest, Reading::AsItIs);
         return Ok(());
     }
     let feature: Vec<u16> = many(lines, tree, "split_feature", splits)?;
@@ -114,8 +110,8 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
         next += 1;
         if number < 0 {
             let value = usize::try_from(!number).ok().and_then(|leaf| leaf_values.get(leaf));
-            forest.leaves.push(*value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?);
-            forest.nodes.push(leaf(place));
+            let value = *value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?;
+            forest.nodes.push(leaf(place, value));
             continue;
         }
         let split = usize::try_from(number).ok().filter(|&split| split < splits);
@@ -129,18 +125,17 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
         let left_place = root + queue.len() as u32;
         queue.extend([left[split], right[split]]);
         let (reading, threshold) = decide(tree, decision[split], threshold[split], &bitsets)?;
-        let column = reading_of(forest, reading) * forest.features.len() as u32 + u32::from(feature[split]);
+        let column = STAYS + 1 + reading_of(forest, reading) * forest.features.len() as u32 + u32::from(feature[split]);
         let category = if reading == Reading::AsItIs { CATEGORIES } else { 0 };
         categories |= category != 0;
-        forest.leaves.push(f64::NAN);
         forest.nodes.push(Node { threshold, left: left_place, feature: column | category });
     }
     forest.trees.push(Tree { root, categories });
     Ok(())
 }
 
-fn leaf(place: u32) -> Node {
-    Node { threshold: f64::INFINITY, left: place, feature: 0 }
+fn leaf(place: u32, value: f64) -> Node {
+    Node { threshold: value, left: place, feature: STAYS }
 }
 
 /// Which of the forest's readings this one is; added where it is new.
