@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: up build test slow chaos lint setup help
+.PHONY: up build test slow chaos bench lint setup help
 
 export HANGANG_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hangang
 # Outside the checkout, so that a second clone builds no dependency again.
@@ -42,6 +42,9 @@ chaos: export KILLS ?= 50
 chaos: setup
 	@ops/tools.sh
 	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test chaos -- --ignored --nocapture $(ARGS)
+
+bench: setup
+	$(CARGO) bench --workspace --profile dev --features "$$HANGANG_FEATURES" --bench hangang -- $(ARGS)
 
 lint: setup
 	@$(CARGO) fmt --all --check

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::{Broker, BrokerConfig};
@@ -296,38 +295,4 @@ impl City {
         processor.stop().await;
         self.publish(FEED.topic(), records).await;
     }
-}
-
-/// How quick the whole way is, from the topic to visible rollup rows. Run with `--ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn the_whole_way_is_measured() {
-    let records: i64 =
-        std::env::var("HANGANG_RECORDS").map_or(1_000_000, |records| records.parse().expect("HANGANG_RECORDS is a number"));
-    let city = City::new().await;
-    city.process().await.unwrap();
-    let done = AtomicU32::new(0);
-    for from in (0..records).step_by(50_000) {
-        city.publish(FEED.topic(), good(from..(from + 50_000).min(records))).await;
-        done.fetch_add(1, Ordering::Relaxed);
-    }
-    let (cpu, started) = (cpu_seconds(), Instant::now());
-    let processor = city.processor().await;
-    processor.settled().await.unwrap();
-    let (cpu, seconds) = (cpu_seconds() - cpu, started.elapsed().as_secs_f64());
-    eprintln!(
-        "{records} records in {seconds:.2} s, {cpu:.2} CPU s: {:.0} records per CPU second; {:?}",
-        records as f64 / cpu,
-        processor.status().spent
-    );
-    processor.stop().await;
-    assert_eq!(observed(&city.lake).await, records);
-}
-
-/// CPU seconds of this process so far, of all its threads (the broker's too).
-fn cpu_seconds() -> f64 {
-    const TICKS_A_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS_A_SECOND
 }

@@ -142,36 +142,3 @@ fn a_model_that_cannot_be_walked_exactly_is_refused_with_the_reason() {
     let cycle = whole.replacen(line, &format!("left_child={}", vec!["0"; line.split(' ').count()].join(" ")), 1);
     assert!(matches!(Forest::parse(&cycle), Err(ParseError::Broken { .. })));
 }
-
-/// `cargo test -p trainer -- --ignored --nocapture a_prediction_of_24_rows`
-#[test]
-#[ignore = "a measurement: prints microseconds, walker beside C API"]
-fn a_prediction_of_24_rows() {
-    const WIDTH: usize = 38;
-    let names: Vec<String> = (0..WIDTH).map(|column| format!("f{column}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut random = Random(1);
-    let columns: Vec<f32> = (0..60_000 * WIDTH).map(|_| random.below(10_000) as f32 / 100.0).collect();
-    let targets: Vec<f32> =
-        columns.chunks(WIDTH).map(|row| row[0] + (row[1] / 9.0).sin() * row[2] + row[3] * row[4] / 50.0).collect();
-    let weights = vec![1.0; targets.len()];
-    let rows = Rows { columns: &columns, features: &names, targets: &targets, weights: &weights, categories: &[] };
-    let parameters = [("objective", "regression".to_owned()), ("num_leaves", "63".to_owned())];
-    let text = grow(rows, &parameters, 500, &|_| ()).unwrap();
-    let (forest, booster) = (Forest::parse(&text).unwrap(), Booster::read(&text).unwrap());
-    let asked = &columns[..24 * WIDTH];
-    let time = |work: &dyn Fn()| {
-        let mut times: Vec<_> = (0..200)
-            .map(|_| {
-                let started = std::time::Instant::now();
-                work();
-                started.elapsed().as_secs_f64() * 1e6
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    let walker = time(&|| drop(std::hint::black_box(forest.predict(std::hint::black_box(asked)))));
-    let c_api = time(&|| drop(std::hint::black_box(booster.predict(std::hint::black_box(asked), WIDTH).unwrap())));
-    println!("24 rows, {} trees of 63 leaves: walker {walker:.0} µs, C API {c_api:.0} µs", forest.trees());
-}
