@@ -2,12 +2,12 @@
 
 use crate::city::City;
 use crate::config::Config;
-use crate::{screen, stages, topics};
+use crate::{screen, stages};
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let city = City::join(&config).await?;
     let lake = stages::lake(&config).await?;
-    topics::ensure(&config.kafka.address()).await?;
+    stream_processor::ensure_topics(&stages::processing(&config)).await?;
     let cancel = stages::stopped_by_signal();
     let producers = stages::produce(&config, &city, &lake, &cancel).await?;
     screen::fact("produce", format!("{} to {}, from {}", city.seoul_url, config.kafka.address(), screen::kst(city.clock.now())));

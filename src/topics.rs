@@ -1,51 +1,8 @@
-//! The topics: made explicitly, with settings that keep what is landed re-readable for ever.
+//! `hangang topics`: the topics' documentation, derived from the catalog.
+//!
+//! Nothing here talks to a Kafka: topics are made by [`stream_processor::ensure_topics`].
 
-use std::time::Duration;
-
-use anyhow::{Context, bail};
 use catalog::{FEEDS, Feed};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode;
-
-/// How long a broker may take to make the topics.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Every topic there is, with its partitions: the feeds' and, with one partition each, their dead letters'.
-pub fn all() -> Vec<(String, i32)> {
-    FEEDS.iter().flat_map(|feed| [(feed.topic().to_owned(), feed.partitions), (feed.dead_letter_topic(), 1)]).collect()
-}
-
-/// Makes the topics that are not there yet. Stamps of 2022 would fall to a retention of days at once, so nothing
-/// expires; and city time may be ahead of the broker's clock, so the future is no error.
-pub async fn ensure(bootstrap: &str) -> anyhow::Result<()> {
-    let client: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("log_level", "3")
-        .create()
-        .context("cannot make a Kafka client")?;
-    let names = all();
-    let topics: Vec<NewTopic> = names
-        .iter()
-        .map(|(name, partitions)| {
-            NewTopic::new(name, *partitions, TopicReplication::Fixed(1))
-                .set("retention.ms", "-1")
-                .set("message.timestamp.after.max.ms", "9223372036854775807")
-        })
-        .collect();
-    let made = client
-        .create_topics(&topics, &AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT)))
-        .await
-        .with_context(|| format!("no Kafka answers at {bootstrap}; start one, or correct kafka.bootstrap (--kafka HOST:PORT)"))?;
-    for result in made {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => bail!("the Kafka at {bootstrap} did not make topic \"{topic}\": {code}"),
-        }
-    }
-    Ok(())
-}
 
 /// `docs/topics.md`: each topic's record, key, partitions and an example.
 pub fn document() -> String {

@@ -33,6 +33,7 @@ pub use processor::{Processor, Unsettled};
 pub use resolve::{Resolved, accept_loss, new_generation};
 pub use resume::{Loss, Stopped};
 pub use status::{Spent, Status};
+pub use topics::{TopicsError, ensure as ensure_topics};
 
 #[cfg(test)]
 mod tests {

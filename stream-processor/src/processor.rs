@@ -19,9 +19,9 @@ use crate::consume::{self, Event, Member};
 use crate::dead_letters::DeadLetters;
 use crate::judge::ask;
 use crate::marks;
-use crate::resume::Stopped;
+use crate::resume::{self, Stopped};
 use crate::roll_up::RollUp;
-use crate::status::{Shared, Status};
+use crate::status::{BROKER, Shared, Status};
 use crate::topics::{self, Topics};
 use crate::work::{Common, Line, Work};
 
@@ -45,7 +45,7 @@ pub struct Processor {
 /// Why it will not be settled without a person.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsettled {
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}", resume::told(.0))]
     Stopped(Vec<Stopped>),
     #[error("the processor has ended; what it had to say is in the log")]
     Ended,
@@ -220,13 +220,11 @@ fn supervise(worker: Worker) -> impl FnOnce() + Send + 'static {
 
 /// Creates missing topics and subscribes, once the broker answers. `None`: stopped before.
 async fn prepare(config: &ProcessorConfig, member: &Member, shared: &Shared, cancel: &CancellationToken) -> Option<()> {
-    for feed in &config.feeds {
-        while let Err(error) = topics::ensure(config, feed).await {
-            shared.broker_trouble(&error);
-            tokio::select! {
-                () = cancel.cancelled() => return None,
-                () = tokio::time::sleep(AGAIN_AFTER) => {}
-            }
+    while let Err(error) = topics::ensure(config).await {
+        shared.trouble(BROKER, format!("{error}; the processor goes on by itself"));
+        tokio::select! {
+            () = cancel.cancelled() => return None,
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
         }
     }
     shared.broker_answers();

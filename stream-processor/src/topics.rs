@@ -1,11 +1,11 @@
-//! What the broker says of its topics: that they exist, where they begin and end, and single records.
+//! The topics: made explicitly, and what the broker says of them: where they begin and end, and single records.
 //!
 //! Beside the way of the records: nothing here is consumed for the lake. All but [`ensure`] blocks on the network.
 
 use std::time::{Duration, Instant};
 
-use catalog::Feed;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message, OwnedMessage};
@@ -22,20 +22,33 @@ const RETENTION: (&str, &str) = ("retention.ms", "-1");
 /// City time may be ahead of the broker's.
 const AHEAD: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
 
-/// Creates the topics of a feed that don't exist.
-pub(crate) async fn ensure(config: &ProcessorConfig, feed: &Feed) -> KafkaResult<()> {
-    let admin: AdminClient<_> = config.client().create()?;
-    let dead_letters = feed.dead_letter_topic();
-    let topics = [(feed.topic(), feed.partitions), (&*dead_letters, DEAD_LETTER_PARTITIONS)];
-    let topics = topics.map(|(name, partitions)| {
+/// Why the topics are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    #[error("no Kafka answers at \"{bootstrap}\" ({source}); start one, or correct its address with --kafka HOST:PORT")]
+    Unanswered { bootstrap: String, source: KafkaError },
+    #[error("the Kafka at \"{bootstrap}\" did not make topic \"{topic}\" ({code}); its own log says why")]
+    Refused { bootstrap: String, topic: String, code: RDKafkaErrorCode },
+}
+
+/// Makes the topics of the feeds, and of their dead letters, that are not there yet. The one place where topics are made.
+pub async fn ensure(config: &ProcessorConfig) -> Result<(), TopicsError> {
+    let unanswered = |source| TopicsError::Unanswered { bootstrap: config.bootstrap.clone(), source };
+    let admin: AdminClient<_> = config.client().set_log_level(RDKafkaLogLevel::Critical).create().map_err(unanswered)?;
+    let names = config
+        .feeds
+        .iter()
+        .flat_map(|feed| [(feed.topic().to_owned(), feed.partitions), (feed.dead_letter_topic(), DEAD_LETTER_PARTITIONS)]);
+    let names: Vec<(String, i32)> = names.collect();
+    let topics = names.iter().map(|(name, partitions)| {
         // −1: as many copies as the broker makes by default.
-        NewTopic::new(name, partitions, TopicReplication::Fixed(-1)).set(RETENTION.0, RETENTION.1).set(AHEAD.0, AHEAD.1)
+        NewTopic::new(name, *partitions, TopicReplication::Fixed(-1)).set(RETENTION.0, RETENTION.1).set(AHEAD.0, AHEAD.1)
     });
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    for created in admin.create_topics(&topics, &options).await? {
+    for created in admin.create_topics(&topics.collect::<Vec<_>>(), &options).await.map_err(unanswered)? {
         match created {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(KafkaError::AdminOp(code)),
+            Err((topic, code)) => return Err(TopicsError::Refused { bootstrap: config.bootstrap.clone(), topic, code }),
         }
     }
     Ok(())
