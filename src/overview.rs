@@ -14,6 +14,8 @@ use lake::Lake;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
+use stream_processor::resume::{self, Before};
+use stream_processor::{Place, Stopped};
 use trainer::{Entry, Registry};
 
 /// How long a broker may take to say where its topics end.
@@ -40,6 +42,8 @@ pub struct FeedOverview {
     pub lag: Option<i64>,
     /// Rows in quarantine.
     pub dead_letters: i64,
+    /// What stands still of its topic, since the broker lost records, and the commands that resolve it.
+    pub lost: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -93,9 +97,9 @@ async fn of_feed(lake: &Lake, feed: &'static Feed, ends: Option<&Ends>) -> anyho
         .query(&format!("SELECT \"rows\", newest_observed_at, newest_received_at FROM ops.feeds WHERE feed = '{name}'"))
         .await?;
     let letters = lake.query(&format!("SELECT count(*) AS letters FROM ops.quarantine WHERE feed = '{name}'")).await?;
-    let lag = match ends {
-        Some(ends) => Some(lag(lake, feed, ends).await?),
-        None => None,
+    let (lag, lost) = match ends {
+        Some(ends) => (Some(lag(lake, feed, ends).await?), lost(lake, feed, ends).await?),
+        None => (None, None),
     };
     Ok(FeedOverview {
         feed: name,
@@ -104,6 +108,7 @@ async fn of_feed(lake: &Lake, feed: &'static Feed, ends: Option<&Ends>) -> anyho
         newest_received_at: instant(&rows, 2),
         lag,
         dead_letters: number(&letters, 0).unwrap_or(0),
+        lost,
     })
 }
 
@@ -135,8 +140,8 @@ impl Standing {
     }
 }
 
-/// End offset of each partition of each feed's topic.
-type Ends = BTreeMap<(&'static str, i32), i64>;
+/// Of each partition of each feed's topic the first offset, and the one after the last.
+type Ends = BTreeMap<(&'static str, i32), (i64, i64)>;
 
 fn ends(bootstrap: &str) -> Result<Ends, String> {
     let unreachable = |error: rdkafka::error::KafkaError| format!("no Kafka answers at {bootstrap}: {error}");
@@ -145,8 +150,8 @@ fn ends(bootstrap: &str) -> Result<Ends, String> {
     let mut ends = Ends::new();
     for feed in FEEDS {
         for partition in 0..feed.partitions {
-            let (_, end) = consumer.fetch_watermarks(feed.topic(), partition, WATERMARKS_TIMEOUT).map_err(unreachable)?;
-            ends.insert((feed.topic(), partition), end);
+            let found = consumer.fetch_watermarks(feed.topic(), partition, WATERMARKS_TIMEOUT).map_err(unreachable)?;
+            ends.insert((feed.topic(), partition), found);
         }
     }
     Ok(ends)
@@ -156,7 +161,22 @@ async fn lag(lake: &Lake, feed: &Feed, ends: &Ends) -> anyhow::Result<i64> {
     let marks = lake.table(&feed.observed().name).await?.marks();
     let landed = stream_processor::newest_marks(&marks, feed.topic());
     let of_topic = ends.iter().filter(|((topic, _), _)| *topic == feed.topic());
-    Ok(of_topic.map(|((_, partition), end)| (end - landed.get(partition).map_or(0, |(_, next)| *next)).max(0)).sum())
+    Ok(of_topic.map(|((_, partition), (_, end))| (end - landed.get(partition).map_or(0, |(_, next)| *next)).max(0)).sum())
+}
+
+/// What the topic's ends alone betray: a topic that was filled again beyond the mark is seen by the processor only.
+async fn lost(lake: &Lake, feed: &Feed, ends: &Ends) -> anyhow::Result<Option<String>> {
+    let marks = lake.table(&feed.observed().name).await?.marks();
+    let landed = stream_processor::newest_marks(&marks, feed.topic());
+    let stopped: Vec<Stopped> = landed
+        .iter()
+        .filter_map(|(&partition, &(generation, mark))| {
+            let &(start, end) = ends.get(&(feed.topic(), partition))?;
+            let loss = resume::start(Some(mark), start, end, Before::Gone).err()?;
+            Some(Stopped { place: Place { topic: feed.topic().into(), generation, partition }, loss })
+        })
+        .collect();
+    Ok((!stopped.is_empty()).then(|| resume::told(&stopped)))
 }
 
 fn first(batches: &[RecordBatch]) -> Option<&RecordBatch> {

@@ -21,7 +21,7 @@ use crate::dead_letters::DeadLetters;
 use crate::judge::{self, judge};
 use crate::land::{Landed, Landing, Slice};
 use crate::quarantine::{self, Letter};
-use crate::resume::Stopped;
+use crate::resume::{Stopped, told};
 use crate::roll_up::RollUp;
 use crate::status::{LAKE, Shared};
 use crate::topics::Topics;
@@ -182,8 +182,9 @@ impl Common {
             }
         }
         let mut status = self.shared.status();
-        for stopped in stopped.iter().filter(|stopped| !status.stopped.contains(stopped)) {
-            tracing::error!("{stopped}");
+        let new: Vec<Stopped> = stopped.iter().filter(|stopped| !status.stopped.contains(stopped)).cloned().collect();
+        for line in told(&new).lines() {
+            tracing::error!("{line}");
         }
         status.stopped = stopped;
         Ok(starts)
@@ -247,7 +248,10 @@ impl Common {
 
 /// The table that a topic is landed in.
 pub(crate) async fn table_of(lake: &Lake, topic: &str) -> anyhow::Result<Table> {
-    let (feed, dead_letters) = judge::feed_of(topic).with_context(|| format!("topic \"{topic}\" is no feed's"))?;
+    let (feed, dead_letters) = judge::feed_of(topic).with_context(|| {
+        let known: Vec<&str> = catalog::FEEDS.iter().map(|feed| feed.topic()).collect();
+        format!("topic \"{topic}\" is no feed's; there are {}, and each with .dlq for its dead letters", known.join(", "))
+    })?;
     let name = if dead_letters { tables::quarantine().name } else { feed.observed().name };
     let mut table = lake.table(&name).await?;
     table.reload().await?;
