@@ -3,6 +3,7 @@
 use ::broker::{Broker, BrokerConfig};
 
 use crate::config::Config;
+use crate::ports::{self, Server};
 use crate::{screen, stages};
 
 /// Starts the embedded broker, unless a Kafka outside is configured.
@@ -10,12 +11,15 @@ pub async fn embedded(config: &Config) -> anyhow::Result<Option<Broker>> {
     if config.kafka.bootstrap.is_some() {
         return Ok(None);
     }
-    let broker =
-        BrokerConfig { listen_option: "kafka.listen", ..BrokerConfig::new(config.data.join("broker"), config.kafka.listen) };
+    let broker = BrokerConfig {
+        listen_option: "--set kafka.listen",
+        ..BrokerConfig::new(config.data.join("broker"), config.kafka.listen)
+    };
     Ok(Some(Broker::start(broker).await?))
 }
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    ports::free(&config, &[Server::Kafka])?;
     let Some(broker) = embedded(&config).await? else {
         anyhow::bail!("kafka.bootstrap names a Kafka outside; leave it empty to run the embedded broker")
     };

@@ -223,8 +223,25 @@ fn build(values: &Values, key_given: bool) -> Result<Config, Mistakes> {
         log_level: level,
         data,
     };
+    same_twice(values, &config);
     let mistakes = values.mistakes.take();
     if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
+}
+
+/// Two servers of ours on one port would each take the other for a stranger.
+fn same_twice(values: &Values, config: &Config) {
+    let listens = [
+        ("simulator.listen", config.simulator_listen, config.city.source != Source::Real),
+        ("kafka.listen", config.kafka.listen, config.kafka.bootstrap.is_none()),
+        ("api.listen", config.api_listen, true),
+        ("postgres.listen", config.postgres_listen, true),
+    ];
+    let listens: Vec<_> = listens.iter().filter(|(_, address, wanted)| *wanted && address.port() != 0).collect();
+    for (number, (key, address, _)) in listens.iter().enumerate() {
+        for (other, ..) in listens[..number].iter().filter(|(_, earlier, _)| earlier == address) {
+            values.mistake(format!("{other} and {key} are both \"{address}\"; give one of them another port"));
+        }
+    }
 }
 
 fn find(key: &str) -> Option<&'static Opt> {

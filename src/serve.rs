@@ -4,10 +4,12 @@ use std::sync::{Arc, RwLock};
 
 use crate::city::City;
 use crate::config::Config;
+use crate::ports::{self, Server};
 use crate::up::live;
 use crate::{screen, stages};
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    ports::free(&config, &[Server::Api, Server::Postgres])?;
     let city = City::join(&config).await?;
     let lake = stages::lake(&config).await?;
     let cancel = stages::stopped_by_signal();

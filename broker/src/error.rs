@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 pub enum BrokerError {
     #[error(
         "port {} is in use by another program (wanted for the broker at \"{listen}\"); \
-         stop that program, or choose another address with {option} HOST:PORT", listen.port()
+         stop that program, or choose another address with {option}=HOST:PORT", listen.port()
     )]
     PortInUse { listen: SocketAddr, option: &'static str },
 
-    #[error("cannot listen on \"{listen}\": {source}; choose another address with {option} HOST:PORT")]
+    #[error("cannot listen on \"{listen}\": {source}; choose another address with {option}=HOST:PORT")]
     Listen { listen: SocketAddr, option: &'static str, source: io::Error },
 
     #[error(
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "port 9092 is in use by another program (wanted for the broker at \"127.0.0.1:9092\"); \
-             stop that program, or choose another address with --listen HOST:PORT"
+             stop that program, or choose another address with --listen=HOST:PORT"
         );
     }
 

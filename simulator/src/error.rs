@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    #[error("port in use: another program listens on \"{address}\"; stop it, or choose another port (0 takes a free one)")]
+    #[error(
+        "port in use: another program listens on \"{address}\"; stop it, or choose another port with --set simulator.listen=HOST:PORT (0 takes a free one)"
+    )]
     PortInUse { address: std::net::SocketAddr },
-    #[error("cannot listen on \"{address}\": {source}")]
+    #[error("cannot listen on \"{address}\": {source}; choose an address of this machine with --set simulator.listen=HOST:PORT")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("no \"{wanted}\" in the archive folder \"{folder}\"; give the folder that holds it with --archive")]
     Absent { folder: String, wanted: &'static str },
