@@ -2,10 +2,7 @@
 //!
 //! Whoever runs the simulator owns the city's time; every other process follows it. The real city has the machine's.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
-use chrono::TimeDelta;
 use clap::Args;
 use clock::{Clock, Stepper};
 use simulator::{Faults, Simulator, SimulatorConfig};
@@ -13,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SEOUL_HOST, SEOUL_KEY, Source, Speed};
 use crate::folder::Folder;
-use crate::screen::Progress;
 
 /// Options that choose the city, for the subcommands that own one.
 #[derive(Args, Clone)]
@@ -91,13 +87,20 @@ fn real(config: &Config) -> anyhow::Result<City> {
     Ok(City { clock: Clock::real(), seoul_url, key: producers::Secret::new(key) })
 }
 
+/// The source that a simulator answers from; none for the real city.
+pub fn simulated(source: &Source) -> Option<simulator::Source> {
+    match source {
+        Source::Synthetic { seed } => Some(simulator::Source::Synthetic { seed: *seed }),
+        Source::Archive { folder } => Some(simulator::Source::Archive { folder: folder.clone() }),
+        Source::Real => None,
+    }
+}
+
 impl OwnCity {
     /// Starts the city of `config` in `folder`: its time, and the simulator that answers for it.
     pub async fn start(config: &Config, folder: &Folder, cancel: &CancellationToken) -> anyhow::Result<OwnCity> {
-        let source = match &config.city.source {
-            Source::Real => return Ok(OwnCity { city: real(config)?, stepper: None, simulator: None }),
-            Source::Synthetic { seed } => simulator::Source::Synthetic { seed: *seed },
-            Source::Archive { folder } => simulator::Source::Archive { folder: folder.clone() },
+        let Some(source) = simulated(&config.city.source) else {
+            return Ok(OwnCity { city: real(config)?, stepper: None, simulator: None });
         };
         let (clock, stepper) = match config.city.speed {
             Speed::Scaled(speed) => (Clock::scaled(&folder.clock(), config.city.start, speed)?, None),
@@ -123,24 +126,9 @@ impl OwnCity {
         self.simulator.as_ref().map(Simulator::url)
     }
 
-    /// Files of what lies before the start, ready to be imported; those of the synthetic city are written first. None
-    /// for the real city, whose past nobody has at hand.
-    pub fn history(&self, config: &Config, folder: &Folder) -> anyhow::Result<Vec<PathBuf>> {
-        let Some(simulator) = &self.simulator else { return Ok(Vec::new()) };
-        let city = simulator.city();
-        if !city.history_files().is_empty() {
-            return Ok(city.history_files().to_vec());
-        }
-        let history = folder.path().join("history");
-        std::fs::create_dir_all(&history).with_context(|| format!("cannot make \"{}\"", history.display()))?;
-        let (spots, volumes) = (history.join("traffic_spots.csv"), history.join("traffic_volume.csv.gz"));
-        let start = config.city.start;
-        let progress = Progress::start("history", "rows");
-        simulator::write_spots(&**city, &spots, start)?;
-        let from = start - TimeDelta::days(config.city.history_days.into());
-        simulator::write_history(&**city, &volumes, from, start, &|done, total| progress.report(done, total))?;
-        progress.finish();
-        Ok(vec![spots, volumes])
+    /// The city behind the simulator's answers; none for the real one, whose past nobody has at hand.
+    pub fn simulated(&self) -> Option<&dyn simulator::City> {
+        self.simulator.as_ref().map(|simulator| &**simulator.city())
     }
 
     pub async fn stop(self) {

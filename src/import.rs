@@ -2,28 +2,34 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use lake::Lake;
 use stream_processor::ImportOptions;
 
-use crate::city::City;
+use crate::city::{self, City};
 use crate::config::{Config, parse_instant};
 use crate::screen::{self, Progress, fact};
-use crate::stages;
+use crate::{history, stages};
 
 #[derive(Args)]
 pub struct ImportArgs {
     /// CSV files, gzipped or not; each is recognised by its header
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "history", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Import what lies before the city's start, once, as the first `hangang up` on a data folder does
+    #[arg(long, conflicts_with_all = ["files", "before"])]
+    history: bool,
     /// Leave out rows that could be had only after this time
     #[arg(long, value_name = "TIME", value_parser = parse_instant)]
     before: Option<DateTime<Utc>>,
 }
 
 pub async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
+    if args.history {
+        return own_history(&config).await;
+    }
     if let Some(missing) = args.files.iter().find(|file| !file.is_file()) {
         bail!("there is no file \"{}\"", missing.display());
     }
@@ -33,8 +39,23 @@ pub async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
     import(&lake, &args.files, args.before, now).await
 }
 
-/// What lies before a city's start, received by then.
-pub async fn history(lake: &Lake, files: &[PathBuf], start: DateTime<Utc>) -> anyhow::Result<()> {
+/// The history of the configured city, which needs no simulator that answers: the same seed is the same city.
+async fn own_history(config: &Config) -> anyhow::Result<()> {
+    let Some(source) = city::simulated(&config.city.source) else {
+        fact("history", "the real city brings none; give files of it: hangang import FILE…");
+        return Ok(());
+    };
+    let lake = stages::lake(config).await?;
+    let city = tokio::task::spawn_blocking(move || simulator::open(&source)).await??;
+    std::fs::create_dir_all(&config.data).with_context(|| format!("cannot make \"{}\"", config.data.display()))?;
+    if !history::import_once(config, &*city, &lake).await? {
+        fact("history", "was imported before");
+    }
+    Ok(())
+}
+
+/// Of files what was received by a city's start.
+pub async fn received_by_start(lake: &Lake, files: &[PathBuf], start: DateTime<Utc>) -> anyhow::Result<()> {
     import(lake, files, Some(start), start).await
 }
 

@@ -4,13 +4,15 @@ mod config;
 mod folder;
 mod kill_points;
 mod options;
+mod ports;
 mod screen;
-mod topics;
 
 mod city;
+mod history;
 mod overview;
 mod resume;
 mod stages;
+mod training;
 mod up;
 
 mod backtest;
@@ -24,9 +26,11 @@ mod serve;
 mod simulate;
 mod train;
 
+mod healthy;
 mod reset;
 mod sql;
 mod status;
+mod topics;
 mod walk;
 
 use std::path::PathBuf;
@@ -95,7 +99,7 @@ enum Command {
     #[command(after_help = "Example: hangang process --kafka 127.0.0.1:9092 --lake file:///srv/lake")]
     Process(process::ProcessArgs),
     /// Imports files of history into the lake, without a broker
-    #[command(after_help = "Example: hangang import traffic_volume_2022.csv.gz traffic_spots.csv")]
+    #[command(after_help = "Example: hangang import traffic_spots.csv traffic_volume_2022.csv.gz")]
     Import(import::ImportArgs),
     /// Compacts small files and writes checkpoints while others run
     #[command(after_help = "Example: hangang maintain --lake file:///srv/lake")]
@@ -121,6 +125,9 @@ enum Command {
     /// Freshness, lag, rows, dead letters and champions on one screen
     #[command(after_help = "Example: hangang status --json")]
     Status(status::StatusArgs),
+    /// Tells by its exit code whether the city or the API answers, for health checks
+    #[command(after_help = "Example: hangang healthy api")]
+    Healthy(healthy::HealthyArgs),
     /// Asks the upstream now and prints what every stage makes of the answer
     #[command(after_help = "Example: hangang walk traffic_volume A-01/1")]
     Walk(walk::WalkArgs),
@@ -144,7 +151,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hangang: {error:#}");
+            eprintln!("hangang: {}", screen::chain(&error));
             ExitCode::FAILURE
         }
     }
@@ -189,6 +196,7 @@ async fn dispatch(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Serve => serve::run(config).await,
         Command::Sql(args) => sql::run(config, args).await,
         Command::Status(args) => status::run(config, args).await,
+        Command::Healthy(args) => healthy::run(config, args).await,
         Command::Walk(args) => walk::run(config, args).await,
         Command::Reset(args) => reset::run(config, args),
         Command::Topics => unreachable!("printed before the configuration is read"),
@@ -220,5 +228,10 @@ fn log_to_stderr(level: &str) {
     let ours: String = OURS.iter().map(|name| format!(",{name}={level}")).collect();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("error{ours}")));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    fmt().with_env_filter(filter).with_target(false).with_ansi(terminal).with_writer(std::io::stderr).init();
+    fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(|| screen::OverLive)
+        .init();
 }

@@ -84,6 +84,11 @@ pub const OPTIONS: &[Opt] = &[
     opt("log.level", "warn", Form::OneOf(&["error", "warn", "info", "debug", "trace"]), "What is logged, to standard error."),
 ];
 
+/// An option's default.
+pub fn default(key: &str) -> &'static str {
+    OPTIONS.iter().find(|option| option.key == key).unwrap_or_else(|| panic!("there is no option \"{key}\"")).default
+}
+
 impl Opt {
     /// Name of the environment variable that sets it.
     pub fn env(&self) -> String {

@@ -2,24 +2,26 @@
 //! same protocols; only training is a process of its own, so that serving keeps its memory and speed.
 
 pub mod live;
-mod training;
 
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use catalog::TARGETS;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use clock::Stepper;
-use lake::Lake;
 use stream_processor::Processor;
 use tokio_util::sync::CancellationToken;
 
 use crate::city::{CityArgs, OwnCity};
 use crate::config::{Config, Source, Speed, parse_instant};
 use crate::folder::Folder;
+use crate::options::default;
+use crate::ports::{self, Server};
 use crate::screen::fact;
-use crate::{broker, forecast, import, screen, stages, topics};
+use crate::{broker, forecast, history, screen, stages, training};
 
 #[derive(Args)]
 pub struct UpArgs {
@@ -38,6 +40,7 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     let new = folder.belong(&config)?;
     let cancel = stages::stopped_by_signal();
     headline(&config, &folder, new);
+    ports::free(&config, &servers(&config))?;
 
     let mut own = OwnCity::start(&config, &folder, &cancel).await?;
     let clock = own.city.clock.clone();
@@ -47,8 +50,10 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
         config.kafka.listen = broker.addr();
     }
     let lake = stages::lake(&config).await?;
-    topics::ensure(&config.kafka.address()).await?;
-    first_history(&config, &folder, &own, &lake).await?;
+    stream_processor::ensure_topics(&stages::processing(&config)).await?;
+    if let Some(city) = own.simulated() {
+        history::import_once(&config, city, &lake).await?;
+    }
 
     let processor = Arc::new(stages::process(&config, &own.city, &lake).await?);
     let producers = Arc::new(stages::produce(&config, &own.city, &lake, &cancel).await?);
@@ -115,17 +120,11 @@ async fn step(
     settled.context("time stands: what is published cannot be landed")
 }
 
-/// Imports what lies before the start, once. An import that was interrupted is begun again and adds what is missing.
-async fn first_history(config: &Config, folder: &Folder, own: &OwnCity, lake: &Lake) -> anyhow::Result<()> {
-    let done = folder.path().join("imported");
-    if done.exists() {
-        return Ok(());
-    }
-    let files = own.history(config, folder)?;
-    if !files.is_empty() {
-        import::history(lake, &files, config.city.start).await?;
-    }
-    std::fs::write(&done, "").with_context(|| format!("cannot write \"{}\"", done.display()))
+/// What listens in this process.
+fn servers(config: &Config) -> Vec<Server> {
+    let simulator = (config.city.source != Source::Real).then_some(Server::Simulator);
+    let kafka = config.kafka.bootstrap.is_none().then_some(Server::Kafka);
+    [simulator, kafka, Some(Server::Api), Some(Server::Postgres)].into_iter().flatten().collect()
 }
 
 fn headline(config: &Config, folder: &Folder, new: bool) {
@@ -140,6 +139,26 @@ fn headline(config: &Config, folder: &Folder, new: bool) {
     );
     let state = if new { "new" } else { "going on from where it stopped" };
     fact("data", format!("{} ({state})", folder.path().display()));
+}
+
+/// This program as it was called.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "hangang".to_owned())
+}
+
+/// What another command must be told to find this city: nothing where all is as it comes.
+fn options(config: &Config, own: &OwnCity) -> String {
+    let mut options = String::new();
+    if config.data != Path::new(default("data.dir")) {
+        options.push_str(&format!(" --data {}", config.data.display()));
+    }
+    if config.kafka.address() != default("kafka.listen") {
+        options.push_str(&format!(" --kafka {}", config.kafka.address()));
+    }
+    if config.city.source != Source::Real && own.city.seoul_url != format!("http://{}", default("simulator.listen")) {
+        options.push_str(&format!(" --simulator {}", own.city.seoul_url));
+    }
+    options
 }
 
 fn pace(config: &Config) -> String {
@@ -157,7 +176,7 @@ fn addresses(config: &Config, own: &OwnCity, api: &predictor_api::Api, postgres:
     fact("upstream", &own.city.seoul_url);
     fact("kafka", config.kafka.address());
     eprintln!("\nOpen       http://{}\n", api.address());
-    eprintln!("Try        bin/hangang status");
+    eprintln!("Try        {} status{}", program(), options(config, own));
     eprintln!("           curl http://{}/v1/forecasts/traffic_volume/A-01/1", api.address());
     eprintln!("           psql -h {} -p {} -c 'SELECT * FROM rollup.traffic_hourly LIMIT 5'", sql.ip(), sql.port());
     eprintln!("Ctrl-C stops it cleanly; the next start goes on from there.\n");

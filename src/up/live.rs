@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use catalog::{Target, kst};
 use clock::Clock;
 use lake::Lake;
 use producers::Producers;
@@ -48,10 +49,11 @@ fn line(overview: &Overview) -> String {
         parts.push(format!("{} dead letters", screen::count(dead.unsigned_abs())));
     }
     for target in &overview.targets {
-        let issued = target
-            .issued_at
-            .map_or("no forecast yet".to_owned(), |at| format!("forecast from {}", catalog::kst::at_kst(at).format("%H:%M")));
-        parts.push(issued);
+        let hour = |at| kst::at_kst(at).format("%H:%M");
+        let issued = target.issued_at.map_or("no forecast yet".to_owned(), |at| format!("forecast from {}", hour(at)));
+        let next = overview.now.zip(Target::by_name(target.target));
+        let next = next.map(|(now, target)| format!(", next at {}", hour(kst::floor(now, target.step()) + target.step())));
+        parts.push(issued + &next.unwrap_or_default());
         if let Some(champion) = &target.champion {
             parts.push(format!("champion {}", champion.kind));
         }
