@@ -7,14 +7,13 @@ use catalog::{TARGETS, Target};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use clock::Clock;
-use futures::future::BoxFuture;
 use lake::Lake;
-use trainer::{TrainOptions, TrainReport, TrainingConfig};
+use trainer::{TrainOptions, TrainReport};
 
 use crate::city;
 use crate::config::{Config, parse_instant};
 use crate::screen::{self, Progress, fact};
-use crate::stages;
+use crate::{stages, training};
 
 #[derive(Args)]
 pub struct TrainArgs {
@@ -40,15 +39,8 @@ pub async fn run(config: Config, args: TrainArgs) -> anyhow::Result<()> {
     if args.schedule {
         let clock = city::time(&config).await?;
         let cancel = stages::stopped_by_signal();
-        let train: trainer::Train = {
-            let lake = lake.clone();
-            let clock = clock.clone();
-            Arc::new(move |known_at| -> BoxFuture<'static, anyhow::Result<()>> {
-                let (lake, clock) = (lake.clone(), clock.clone());
-                Box::pin(async move { once(&lake, args.target, known_at, &clock).await })
-            })
-        };
-        return trainer::run_training(lake, clock, TrainingConfig::daily(args.target), train, cancel).await;
+        fact("train", format!("{} every day, from {}", args.target.name, screen::kst(clock.now())));
+        return training::schedule(&config, &[args.target], lake, clock, |said| eprintln!("{said}"), cancel).await;
     }
     let (clock, known_at) = match (city::time(&config).await, args.known_at) {
         (Ok(clock), known_at) => (clock.clone(), known_at.unwrap_or(clock.now())),

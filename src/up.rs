@@ -43,10 +43,11 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     ports::free(&config, &servers(&config))?;
 
     let mut own = OwnCity::start(&config, &folder, &cancel).await?;
+    // Port 0 has become a port, here and below.
+    config.simulator_url = own.simulator_url().unwrap_or(config.simulator_url);
     let clock = own.city.clock.clone();
     let broker = broker::embedded(&config).await?;
     if let Some(broker) = &broker {
-        // Port 0 has become a port.
         config.kafka.listen = broker.addr();
     }
     let lake = stages::lake(&config).await?;
@@ -68,7 +69,8 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     if !args.no_forecasts {
         let landed = live::landed(processor.clone(), producers.clone());
         working.push(tokio::spawn(forecast::schedule(lake.clone(), clock.clone(), landed, cancel.clone())));
-        working.push(tokio::spawn(training::schedule(&config, lake.clone(), &own, cancel.clone())));
+        let say = |said: &str| tracing::info!("{said}");
+        working.push(tokio::spawn(training::schedule(&config, TARGETS, lake.clone(), clock.clone(), say, cancel.clone())));
     }
     addresses(&config, &own, &api, &postgres);
 
