@@ -3,7 +3,7 @@
 //! On a terminal progress is a bar that moves; elsewhere it is a plain line every few seconds. What a program reads
 //! (`--json`, `sql`, …) goes to standard output, all of this to standard error.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,19 @@ pub fn fact(name: &str, text: impl std::fmt::Display) {
 /// An instant as people in Seoul read it.
 pub fn kst(instant: DateTime<Utc>) -> String {
     catalog::kst::at_kst(instant).format("%Y-%m-%d %H:%M KST").to_string()
+}
+
+/// An error with its causes, each said once: many libraries repeat theirs in their own words.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A count with its thousands apart: 1,234,567.
@@ -97,9 +110,9 @@ impl Progress {
     }
 }
 
-/// The one line that lives: rewritten in place on a terminal, printed now and then elsewhere.
+/// The one line that lives: rewritten in place on a terminal, cut to its width; printed now and then elsewhere.
 pub struct Live {
-    terminal: bool,
+    bar: Option<ProgressBar>,
     printed_at: Option<Instant>,
 }
 
@@ -107,30 +120,57 @@ impl Live {
     const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 
     pub fn start() -> Live {
-        Live { terminal: std::io::stderr().is_terminal(), printed_at: None }
+        let bar = std::io::stderr().is_terminal().then(|| {
+            // A bar without an end, for what it knows of terminals: a line that wrapped could not be rewritten.
+            ProgressBar::no_length().with_style(ProgressStyle::with_template("{wide_msg}").expect("the template is well formed"))
+        });
+        Live { bar, printed_at: None }
     }
 
     pub fn show(&mut self, line: &str) {
-        if self.terminal {
-            // Carriage return, the line, and whatever an older, longer line left behind erased.
-            eprint!("\r{line}\x1b[K");
+        if let Some(bar) = &self.bar {
+            bar.set_message(line.to_owned());
         } else if self.printed_at.is_none_or(|at| at.elapsed() >= Self::PLAIN_INTERVAL) {
             self.printed_at = Some(Instant::now());
             eprintln!("{line}");
         }
     }
 
-    /// Leaves the line where it is, so that what is printed next begins on a new one.
+    /// Takes the line away: what is said next begins where it stood.
     pub fn end(self) {
-        if self.terminal && self.printed_at.is_none() {
-            eprintln!();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
+    }
+}
+
+/// Where log lines go: to standard error, over whatever lives on its last line.
+pub struct OverLive;
+
+impl Write for OverLive {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut error = io::stderr().lock();
+        if error.is_terminal() {
+            error.write_all(b"\r\x1b[K")?;
+        }
+        error.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_that_its_error_tells_already_is_not_told_twice() {
+        let error = anyhow::anyhow!("the disk is full").context("cannot write \"a\": the disk is full").context("importing");
+        assert_eq!(chain(&error), "importing: cannot write \"a\": the disk is full");
+    }
 
     #[test]
     fn counts_and_durations_read_well() {

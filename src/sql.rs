@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use arrow::array::RecordBatch;
 use clap::{Args, ValueEnum};
 
@@ -27,7 +27,7 @@ enum Format {
 
 pub async fn run(config: Config, args: SqlArgs) -> anyhow::Result<()> {
     let lake = stages::open_lake(&config).await?;
-    let batches = lake.query(&args.query).await?;
+    let batches = lake.query(&args.query).await.map_err(|error| anyhow!(lake::postgres::told(error)))?;
     let mut out = std::io::stdout().lock();
     match write(&mut out, &batches, args.format) {
         // Whoever reads may stop reading, as `head` does.
@@ -41,7 +41,9 @@ pub async fn run(config: Config, args: SqlArgs) -> anyhow::Result<()> {
 fn write(out: &mut impl Write, batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table => {
-            writeln!(out, "{}", arrow::util::pretty::pretty_format_batches(batches)?)?;
+            if !batches.is_empty() {
+                writeln!(out, "{}", arrow::util::pretty::pretty_format_batches(batches)?)?;
+            }
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
             writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
         }

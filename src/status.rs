@@ -34,13 +34,13 @@ fn render(overview: &Overview) -> String {
         None => "city time unknown: no simulator answers\n".to_owned(),
     };
     text.push_str(&format!(
-        "\n{:<16}{:>12}  {:<21}{:<21}{:>6}  {:>12}\n",
+        "\n{:<16}{:>12}   {:<20}   {:<20}{:>10}{:>15}\n",
         "feed", "rows", "newest interval", "received", "lag", "dead letters"
     ));
     for feed in &overview.feeds {
         let lag = feed.lag.map_or("?".to_owned(), |lag| screen::count(lag.unsigned_abs()));
         text.push_str(&format!(
-            "{:<16}{:>12}  {:<21}{:<21}{:>6}  {:>12}\n",
+            "{:<16}{:>12}   {:<20}   {:<20}{:>10}{:>15}\n",
             feed.feed,
             screen::count(feed.rows.unsigned_abs()),
             at(feed.newest_observed_at),
@@ -49,19 +49,22 @@ fn render(overview: &Overview) -> String {
             screen::count(feed.dead_letters.unsigned_abs())
         ));
     }
+    for lost in overview.feeds.iter().filter_map(|feed| feed.lost.as_ref()) {
+        text.push_str(&format!("\n{lost}\n"));
+    }
     if let Some(why) = &overview.kafka {
         text.push_str(&format!("lag is unknown: {why}\n"));
     }
-    text.push_str(&format!("\n{:<16}{:>12}  {:<21}\n", "target", "forecasts", "newest origin"));
+    text.push_str(&format!("\n{:<16}{:>12}   {}\n", "target", "forecasts", "newest origin"));
     for target in &overview.targets {
         let forecasts = screen::count(target.forecasts.unsigned_abs());
-        text.push_str(&format!("{:<16}{forecasts:>12}  {:<21}\n", target.target, at(target.issued_at)));
+        text.push_str(&format!("{:<16}{forecasts:>12}   {}\n", target.target, at(target.issued_at)));
         if target.champion.is_none() {
             text.push_str("  no champion yet: nothing has come that a rule could be fitted on\n");
         }
-        for (what, standing) in [("champion", &target.champion), ("refused", &target.refused)] {
+        for (what, when, standing) in [("champion", "since", &target.champion), ("refused", "at", &target.refused)] {
             if let Some(Standing { bundle, kind, decided_at, reason }) = standing {
-                text.push_str(&format!("  {what} {kind}, {bundle}\n    since {}: {reason}\n", at(*decided_at)));
+                text.push_str(&format!("  {what:<10}{kind}, {bundle}\n            {when} {}: {reason}\n", at(*decided_at)));
             }
         }
     }
