@@ -18,14 +18,18 @@ pub struct BacktestArgs {
     #[arg(long, value_parser = crate::train::target)]
     target: &'static Target,
     /// First date (KST), included
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     from: NaiveDate,
     /// Last date (KST), included
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     to: NaiveDate,
     /// Write every forecast beside what came and the naive rules, as Parquet
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|_| "there is no such date; give one as 2022-09-01".to_owned())
 }
 
 pub async fn run(config: Config, args: BacktestArgs) -> anyhow::Result<()> {

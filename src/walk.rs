@@ -2,6 +2,7 @@
 //! nothing is published, nothing is landed.
 
 use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
 use catalog::{FEEDS, Feed, ROLLUPS, TARGETS};
 use clap::Args;
 use lake::Lake;
@@ -35,7 +36,17 @@ pub async fn run(config: Config, args: WalkArgs) -> anyhow::Result<()> {
     let lake = stages::open_lake(&config).await?;
     let observations = upstream(&city, source, &args.series).await?;
     checked(&city, feed, &observations)?;
-    landed(&lake, feed, &args.series).await
+    let known = landed(&lake, feed, &args.series).await?;
+    if observations.is_empty() && known == 0 {
+        bail!(
+            "neither the answer nor the lake knows a series \"{}\" of {}; its series are named by {}, as {}",
+            args.series,
+            feed.name,
+            feed.series.join("/"),
+            example(feed)
+        );
+    }
+    Ok(())
 }
 
 /// Steps 1 to 4: ask, fetch, parse, and the record that would be published.
@@ -82,9 +93,16 @@ fn checked(city: &City, feed: &'static Feed, rows: &[(Observation, String)]) -> 
     Ok(())
 }
 
-/// Steps 7 to 11: what stands in the lake of the series.
-async fn landed(lake: &Lake, feed: &'static Feed, series: &str) -> anyhow::Result<()> {
-    table(lake, 7, "land", &format!("observed.{}", feed.name), feed.series, series, "received_at").await?;
+/// The series of a feed's example.
+fn example(feed: &Feed) -> String {
+    let row: serde_json::Value = serde_json::from_str(feed.example).expect("a feed's example is JSON");
+    let parts = feed.series.iter().map(|column| row[column].as_str().map_or(row[column].to_string(), str::to_owned));
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Steps 7 to 11: what stands in the lake of the series. Gives how many of its observations are shown.
+async fn landed(lake: &Lake, feed: &'static Feed, series: &str) -> anyhow::Result<usize> {
+    let known = table(lake, 7, "land", &format!("observed.{}", feed.name), feed.series, series, "received_at").await?;
     for rollup in ROLLUPS.iter().filter(|rollup| rollup.feed.name == feed.name) {
         table(lake, 8, "roll up", &format!("rollup.{}", rollup.name), rollup.keys, series, "observed_at").await?;
         for target in TARGETS.iter().filter(|target| target.rollup.name == rollup.name) {
@@ -99,7 +117,7 @@ async fn landed(lake: &Lake, feed: &'static Feed, series: &str) -> anyhow::Resul
             rows(lake, 11, "forecast", "forecast.forecasts, the newest", &query).await?;
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 async fn table(
@@ -110,7 +128,7 @@ async fn table(
     keys: &[&str],
     series: &str,
     newest: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
     let parts = series.split(catalog::record::SERIES_SEPARATOR);
     let condition: Vec<String> = keys
         .iter()
@@ -122,11 +140,15 @@ async fn table(
     rows(lake, number, verb, &format!("{name}, the newest"), &query).await
 }
 
-async fn rows(lake: &Lake, number: u32, verb: &str, what: &str, query: &str) -> anyhow::Result<()> {
+async fn rows(lake: &Lake, number: u32, verb: &str, what: &str, query: &str) -> anyhow::Result<usize> {
     let batches = lake.query(query).await?;
+    let found = batches.iter().map(RecordBatch::num_rows).sum();
     step(number, verb, what);
-    lines(arrow::util::pretty::pretty_format_batches(&batches)?.to_string().lines().map(str::to_owned));
-    Ok(())
+    match found {
+        0 => lines(["nothing yet".to_owned()]),
+        _ => lines(arrow::util::pretty::pretty_format_batches(&batches)?.to_string().lines().map(str::to_owned)),
+    }
+    Ok(found)
 }
 
 fn begins(series: &str, prefix: &str) -> bool {

@@ -37,7 +37,7 @@ impl Followed {
         let unreachable = |detail: String| ClockError::Unreachable { url: url.to_owned(), detail };
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| unreachable(error.to_string()))?;
         let url = format!("{}/clock", url.trim_end_matches('/'));
-        let answer = ask(&client, &url).await.map_err(|error| unreachable(error.to_string()))?;
+        let answer = ask(&client, &url).await.map_err(|error| unreachable(deepest(&error)))?;
         let state = Arc::new(Mutex::new(State { answer, answered_at: Instant::now(), latest: answer.now }));
         let follower = tokio::spawn(follow(client, url, state.clone()));
         Ok(Followed { state, follower })
@@ -80,6 +80,15 @@ async fn follow(client: reqwest::Client, url: String, state: Arc<Mutex<State>>) 
             Err(_) => {}
         }
     }
+}
+
+/// The last cause says what happened; those above it only where.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    cause.to_string()
 }
 
 async fn ask(client: &reqwest::Client, url: &str) -> Result<ClockAnswer, reqwest::Error> {

@@ -25,7 +25,9 @@ pub enum ClockError {
     Keep { path: String, source: std::io::Error },
     #[error("\"{path}\" does not hold a city time: {detail}; `hangang reset` begins anew")]
     Damaged { path: String, detail: String },
-    #[error("no city clock answers at \"{url}\": {detail}; start the simulator or give its address")]
+    #[error(
+        "no city clock answers at \"{url}\": {detail}; start it with `hangang simulate` or `hangang up`, or give its address with --simulator URL"
+    )]
     Unreachable { url: String, detail: String },
 }
 

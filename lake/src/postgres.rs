@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Lake;
 use cancel::Cancels;
+pub use error::told;
 use run::Threads;
 
 /// What the server listens on, and its bounds.
@@ -65,13 +66,15 @@ impl Default for PostgresOptions {
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    #[error("address {address} is in use; another server listens there: stop it, or choose another port for the SQL wire")]
+    #[error(
+        "address {address} is in use; another server listens there: stop it, or choose another port with --set postgres.listen=HOST:PORT"
+    )]
     InUse { address: SocketAddr },
     #[error(
         "address {address} is not on loopback; the SQL wire has no authentication yet: listen on 127.0.0.1 and forward the port"
     )]
     NotLoopback { address: SocketAddr },
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; choose another address with --set postgres.listen=HOST:PORT")]
     Listen { address: SocketAddr, source: io::Error },
 }
 

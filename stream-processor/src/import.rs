@@ -70,7 +70,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
 pub enum ImportError {
     #[error("cannot read \"{path}\": {source}")]
     Open { path: String, source: io::Error },
-    #[error("\"{path}\" is damaged somewhere after line {line}: {source}; nothing was imported: get the file anew")]
+    #[error("\"{path}\" is damaged, {}: {source}; nothing was imported: get the file anew", after(*line))]
     Damaged { path: String, line: u64, source: io::Error },
     #[error(
         "\"{path}\" line 1: expected the header \"{}\" or \"{}\", found \"{found}\"; nothing was imported",
@@ -82,6 +82,11 @@ pub enum ImportError {
     Line { path: String, line: u64, expected: String, found: String },
     #[error(transparent)]
     Lake(#[from] LakeError),
+}
+
+/// A file is unpacked piece by piece, so where it is torn is known only to lie after what was read.
+fn after(line: u64) -> String {
+    if line == 0 { "at or soon after its beginning".to_owned() } else { format!("somewhere after line {line}") }
 }
 
 impl ImportError {

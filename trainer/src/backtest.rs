@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use catalog::Target;
-use catalog::kst::midnight_kst;
+use catalog::kst::{date_kst, midnight_kst};
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use forecaster::{Bundle, Forecast, History, Score};
 use lake::Lake;
@@ -53,11 +53,17 @@ pub async fn backtest(
         bail!("there is no history of \"{}\" to backtest on; import some first (`hangang import FILE…`)", target.name);
     };
     let trained_at = midnight_kst(from.with_day(1).expect("every month has a first day"));
-    let days = (trained_at - first).num_days();
+    let (begins, ends) = (date_kst(first), date_kst(last));
     ensure!(
-        days >= HISTORY_DAYS_MIN,
-        "trees for {} need {HISTORY_DAYS_MIN} days of history before the month's beginning; the lake's begins {days} days before, at {first}",
-        from
+        trained_at - first >= TimeDelta::days(HISTORY_DAYS_MIN),
+        "{from} cannot be backtested: trees are grown at its month's beginning on {HISTORY_DAYS_MIN} days or more, and the lake's history of \"{}\" reaches from {begins} to {ends} (KST); \
+         choose a later --from, or import what lies before {begins}",
+        target.name
+    );
+    ensure!(
+        to <= ends,
+        "{to} cannot be backtested: the lake's history of \"{}\" reaches from {begins} to {ends} (KST); choose an earlier --to",
+        target.name
     );
     let until = midnight_kst(to) + target.step() * target.horizon as i32;
     let begin = first.max(trained_at - TimeDelta::days(HISTORY_DAYS_MAX));

@@ -12,6 +12,8 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::ErrorInfo;
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
+use crate::LakeError;
+
 /// An error that goes to the client. After a fatal one the connection is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SqlError {
@@ -123,6 +125,17 @@ impl From<DataFusionError> for SqlError {
     }
 }
 
+/// What a statement's error says to a person: the words that a client of the wire would read, on one line.
+pub fn told(error: LakeError) -> String {
+    match error {
+        LakeError::Query(error) => {
+            let SqlError { message, hint, .. } = SqlError::from(error);
+            hint.map_or(message.clone(), |hint| format!("{message}; {hint}"))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn of_schema(error: &SchemaError) -> SqlError {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
@@ -162,6 +175,10 @@ fn of_arrow(error: &ArrowError) -> SqlError {
 fn of_plan(message: &str) -> SqlError {
     let message = first_line(message);
     let lower = message.to_lowercase();
+    if let Some(what) = ["ddl", "dml", "statement"].iter().find_map(|kind| lower.strip_prefix(&format!("{kind} not supported: ")))
+    {
+        return SqlError::read_only(&format!("\"{what}\""));
+    }
     if let Some(table) = lower.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
         return SqlError::new("42P01", format!("relation \"{}\" does not exist", unqualified(table)))
             .hint("tables are named with their schema, as in rollup.traffic_hourly; information_schema.tables lists them");

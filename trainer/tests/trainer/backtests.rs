@@ -178,7 +178,7 @@ async fn a_backtest_writes_every_series_origin_and_horizon() {
     assert_eq!(reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 4 * 3 * 24);
 
     let early = backtest(&city.lake, CITY, date("2022-07-01"), date("2022-07-01"), None, &small(), silent()).await.unwrap_err();
-    assert!(early.to_string().contains("days of history before the month's beginning"), "{early}");
+    assert!(early.to_string().contains("at its month's beginning on"), "{early}");
 }
 
 /// `HANGANG_BACKTEST=2022-09-01,2022-10-31,file.parquet cargo test -p trainer -- --ignored --nocapture the_archive`
