@@ -36,7 +36,7 @@ test: setup
 
 slow: setup
 	@ops/tools.sh
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos -- --ignored --nocapture $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test stages --test chaos -- --ignored --nocapture $(ARGS)
 
 chaos: export KILLS ?= 50
 chaos: setup

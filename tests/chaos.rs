@@ -3,18 +3,26 @@
 //!
 //! `make slow` kills 10 times, `make chaos` 50; `KILLS=N` and `SEED=N` choose. Each run prints what each kill interrupted.
 
+mod support;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::support::{Data, Running};
+
 const START: &str = "2022-10-01T00:00:00+09:00";
+/// The city: a short past is enough.
+const CITY: [&str; 4] = ["--start", START, "--set", "city.history_days=30"];
+/// What `up` prints when all of it runs.
+const OPEN: &str = "Open  ";
 /// Fast, so that much is under way at any moment, and as fast as two cores can follow.
 const SPEED: &str = "1200";
 /// From an hour's end until nothing is asked of it any more, and some.
@@ -77,7 +85,7 @@ fn kills_lose_nothing_and_leave_nothing_twice() {
     let now = city.catch_up();
     let (clean, said) = city.judged(now);
     println!("{said}");
-    assert!(clean, "{said}\nthe city is kept in {}", city.keep().display());
+    assert!(clean, "{said}\nthe city is kept in {}", city.data.kept().display());
     assert!(hit.iter().all(|&times| times > 0), "each step must have been interrupted: {}", told.join(", "));
 }
 
@@ -107,194 +115,93 @@ impl Random {
 
 /// A data folder, and the processes that work on it one after another.
 struct City {
-    folder: tempfile::TempDir,
-}
-
-/// A process of ours with its output in a file. Killed when dropped.
-struct Running {
-    child: Child,
-    log: PathBuf,
-    started: Instant,
+    data: Data,
+    /// Where a process notes the points that it passes.
+    notes: Data,
 }
 
 impl City {
     fn new() -> City {
-        City { folder: tempfile::tempdir().unwrap() }
+        City { data: Data::new(), notes: Data::new() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Keeps the folder for whoever looks into it.
-    fn keep(&self) -> PathBuf {
-        let kept = std::env::temp_dir().join(format!("hangang-chaos-{}", std::process::id()));
-        fs::rename(self.folder.path(), &kept).unwrap();
-        kept
-    }
-
-    fn run(&self, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
-        let log = self.path(&format!("{name}.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hangang"));
-        command.args(arguments).arg("--data").arg(self.path("data")).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.args(["--start", START, "--set", "city.history_days=30"].iter().filter(|_| arguments[0] != "broker"));
-        for listen in ["HANGANG_API_LISTEN", "HANGANG_KAFKA_LISTEN", "HANGANG_POSTGRES_LISTEN", "HANGANG_SIMULATOR_LISTEN"] {
-            command.env(listen, "127.0.0.1:0");
-        }
+    fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+        let mut command = self.data.hangang(arguments);
         command.envs(environment.iter().copied());
-        let output = fs::File::create(&log).unwrap();
-        let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
-        Running { child, log, started: Instant::now() }
+        Running::start(&format!("hangang {}", arguments[0]), command)
     }
 
     /// Runs `up` until it is killed: at a point, or so long after its start. Gives how long it lived, and which steps were
     /// interrupted.
     fn killed(&self, kill: usize, at: Option<(&str, u64)>, lives: Duration) -> (Duration, Vec<usize>) {
-        let notes = self.path("notes");
-        fs::remove_file(&notes)
-            .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-            .unwrap();
+        let notes = self.notes.join(&kill.to_string());
         let at = at.map(|(point, times)| format!("{point}:{times}"));
         let mut environment = vec![("HANGANG_KILL_NOTES", notes.to_str().unwrap())];
         environment.extend(at.as_deref().map(|at| ("HANGANG_KILL_AT", at)));
-        let mut up = self.run(&format!("up-{}", kill + 1), &["up", "--speed", SPEED], &environment);
+        let begun = Instant::now();
+        let mut up = self.start(&[&["up", "--speed", SPEED], &CITY[..]].concat(), &environment);
         let noted = || fs::read_to_string(&notes).unwrap_or_default();
-        if at.is_some() {
-            up.disturb();
-            up.until("stands at its point", REACHES_WITHIN, |_| noted().contains("stands"));
+        if let Some(at) = at {
+            disturb(&mut up, OPENS_WITHIN);
+            up.until(&format!("{at} to be reached"), REACHES_WITHIN, |_| noted().contains("stands").then_some(()));
         } else {
-            let disturbed = up.opened_within(lives);
-            if disturbed {
-                up.disturb();
+            // A short life may end amid the start.
+            while begun.elapsed() < lives && !up.text().contains(OPEN) {
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(lives.saturating_sub(up.started.elapsed()));
+            if up.text().contains(OPEN) {
+                disturb(&mut up, OPENS_WITHIN);
+            }
+            std::thread::sleep(lives.saturating_sub(begun.elapsed()));
         }
-        let lived = up.started.elapsed();
-        up.child.kill().unwrap();
-        up.child.wait().unwrap();
+        let lived = begun.elapsed();
+        up.kill();
         (lived, interrupted(&noted()))
     }
 
     /// One more start, that nobody disturbs, until all is settled that any of them saw. Gives the city's time then.
     fn catch_up(&self) -> DateTime<Utc> {
-        let clock: DateTime<Utc> = fs::read_to_string(self.path("data/clock")).unwrap().trim().parse().unwrap();
+        let clock: DateTime<Utc> = fs::read_to_string(self.data.join("clock")).unwrap().trim().parse().unwrap();
         let until = clock + SETTLED_AFTER;
-        let text = until.to_rfc3339();
-        let mut up = self.run("up-last", &["up", "--speed", "stepped", "--until", &text, "--no-forecasts"], &[]);
-        let status = up.ends(CATCHES_UP_WITHIN);
-        assert!(status.success(), "the last start ended with {status}:\n{}", up.said());
+        let stepped = ["up", "--speed", "stepped", "--until", &until.to_rfc3339(), "--no-forecasts"];
+        self.start(&[&stepped[..], &CITY].concat(), &[]).ended(CATCHES_UP_WITHIN).well();
         until
     }
 
     /// What the independent reader says of the lake, the topics and the simulator.
     fn judged(&self, now: DateTime<Utc>) -> (bool, String) {
-        let mut broker = self.run("broker", &["broker"], &[]);
-        let mut simulator = self.run("simulator", &["simulate", "--speed", "1"], &[]);
-        let kafka = broker.fact("kafka");
-        let upstream = simulator.word("http://");
-        let cache =
-            std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
-        let output = Command::new("python3")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/nothing_lost.py"))
-            .arg(self.path("data/lake"))
-            .args([&kafka, &upstream, START, &now.to_rfc3339()])
-            .env("PYTHONPATH", Path::new(&cache).join("readers"))
-            .output()
-            .unwrap();
-        (
-            output.status.success(),
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-        )
+        let mut broker = self.start(&["broker"], &[]);
+        let mut simulator = self.start(&[&["simulate", "--speed", "1"], &CITY[..]].concat(), &[]);
+        let kafka = broker.word_after("kafka     ", OPENS_WITHIN);
+        let upstream = simulator.word_after("answers at ", OPENS_WITHIN);
+        let cache = std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
+        let mut reader = Command::new("python3");
+        reader.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/nothing_lost.py")).arg(self.data.join("lake"));
+        reader.args([&kafka, &upstream, START, &now.to_rfc3339()]).env("PYTHONPATH", Path::new(&cache).join("readers"));
+        let ended = Running::start("nothing_lost.py", reader).ended(CATCHES_UP_WITHIN);
+        (ended.code == Some(0), ended.text)
     }
 }
 
-impl Running {
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+/// Makes the upstream misbehave, and writes nonsense into a topic, once the city is open.
+fn disturb(up: &mut Running, within: Duration) {
+    up.until("the city to open", within, |text| text.contains(OPEN).then_some(()));
+    let address = up.word_after("upstream  http://", within);
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(within)).unwrap();
+    let length = FAULTS.len();
+    let head = format!("POST /faults HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}");
+    write!(stream, "{head}\r\n\r\n{FAULTS}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 20"), "{answer}");
+    let kafka = up.word_after("kafka     ", within);
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &kafka).set("log_level", "2").create().unwrap();
+    for nonsense in NONSENSE {
+        producer.send(BaseRecord::<str, str>::to("traffic_volume").key("a stranger").payload(nonsense)).unwrap();
     }
-
-    /// Waits until its output, or something else, shows what is waited for.
-    fn until(&mut self, what: &str, within: Duration, met: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + within;
-        while !met(&self.said()) {
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended before it {what}:\n{}", self.said());
-            assert!(
-                Instant::now() < deadline,
-                "{within:?} have passed and it has not been seen that it {what}:\n{}",
-                self.said()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn ends(&mut self, within: Duration) -> std::process::ExitStatus {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "it has not ended within {within:?}:\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn opened_within(&mut self, within: Duration) -> bool {
-        while self.started.elapsed() < within {
-            if self.said().contains("Open  ") {
-                return true;
-            }
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended by itself:\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-
-    /// The first word after a fact's name, once it is printed.
-    fn fact(&mut self, name: &str) -> String {
-        let find =
-            |said: &str| said.lines().find_map(|line| Some(line.strip_prefix(name)?.split_whitespace().next()?.to_owned()));
-        self.until(&format!("said \"{name}\""), OPENS_WITHIN, |said| find(said).is_some());
-        find(&self.said()).unwrap()
-    }
-
-    /// The first word that begins so.
-    fn word(&mut self, begin: &str) -> String {
-        let find =
-            |said: &str| Some(said.split_whitespace().find(|word| word.starts_with(begin))?.trim_end_matches(',').to_owned());
-        self.until(&format!("named \"{begin}…\""), OPENS_WITHIN, |said| find(said).is_some());
-        find(&self.said()).unwrap()
-    }
-
-    /// Makes the upstream misbehave, and writes nonsense into a topic.
-    fn disturb(&mut self) {
-        self.until("opened", OPENS_WITHIN, |said| said.contains("Open  "));
-        let (upstream, kafka) = (self.fact("upstream"), self.fact("kafka"));
-        let address = upstream.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let head = format!(
-            "POST /faults HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-            FAULTS.len()
-        );
-        stream.write_all(format!("{head}{FAULTS}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
-        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &kafka).set("log_level", "2").create().unwrap();
-        for nonsense in NONSENSE {
-            producer.send(BaseRecord::<str, str>::to("traffic_volume").key("a stranger").payload(nonsense)).unwrap();
-        }
-        // A kill may come first: then they were not acknowledged, and nobody may count on them.
-        producer.flush(Duration::from_secs(5)).ok();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+    // A kill may come first: then they were not acknowledged, and nobody may count on them.
+    producer.flush(Duration::from_secs(5)).ok();
 }
 
 /// The steps that were begun and not ended, by the last notes of each point.

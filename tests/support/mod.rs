@@ -49,6 +49,11 @@ impl Data {
         self.0.path()
     }
 
+    /// Keeps the folder, for whoever looks into it.
+    pub fn kept(self) -> PathBuf {
+        self.0.keep()
+    }
+
     pub fn join(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
