@@ -3,12 +3,13 @@
 //! On a terminal progress is a bar that moves; elsewhere it is a plain line every few seconds. What a program reads
 //! (`--json`, `sql`, …) goes to standard output, all of this to standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,6 +52,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// How many a second: whole where there are many.
+fn rate(per_second: f64) -> String {
+    if per_second < 10.0 { format!("{per_second:.1}") } else { count(per_second as u64) }
+}
+
 /// A duration in the two units that matter: `2 h 05 min`, `3 min 20 s`, `4.1 s`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -75,9 +81,12 @@ impl Progress {
     pub fn start(name: &'static str, unit: &'static str) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(&format!(
-                "{name:<NAME_WIDTH$}{{bar:32.cyan/blue}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+                "{name:<NAME_WIDTH$}{{bar:32.cyan/blue}} {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left"
             ))
-            .expect("the template is well formed");
+            .expect("the template is well formed")
+            .with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+                fmt::Write::write_str(text, &rate(state.per_sec())).expect("a text takes all");
+            });
             ProgressBar::new(0).with_style(style)
         });
         let now = Instant::now();

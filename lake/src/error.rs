@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     #[error(
-        "no room left at \"{at}\" ({detail}); free some space there or move the lake: nothing was half written, and it goes on by itself"
+        "no room left at \"{at}\" ({detail}); free some space there or move the lake: nothing was half written, and what waits for room goes on by itself"
     )]
     NoRoom { at: String, detail: String },
 

@@ -80,7 +80,7 @@ pub enum ImportError {
     Header { path: String, found: String },
     #[error("\"{path}\" line {line}: expected {expected}, found \"{found}\"; nothing was imported")]
     Line { path: String, line: u64, expected: String, found: String },
-    #[error(transparent)]
+    #[error("{0}; the import has ended: give the same files again, what is landed already is not landed twice")]
     Lake(#[from] LakeError),
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use catalog::Target;
 use catalog::kst::{date_kst, midnight_kst};
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, TimeDelta, Utc};
 use forecaster::{Bundle, Forecast, History, Score};
 use lake::Lake;
 use parquet::arrow::ArrowWriter;
@@ -37,6 +37,13 @@ pub struct BacktestReport {
     pub bundles: Vec<String>,
 }
 
+/// The first month's beginning that has history enough before it.
+fn first_month(begins: NaiveDate) -> NaiveDate {
+    let enough = begins + TimeDelta::days(HISTORY_DAYS_MIN);
+    let month = enough.with_day(1).expect("every month has a first day");
+    if month == enough { month } else { month + Months::new(1) }
+}
+
 /// Backtests the dates from `from` to `to` (KST, both included) and writes the forecasts to `output` where one is
 /// given: columns of `forecast.accuracy`, the actual null where nothing came. Progress is in trees and origins.
 pub async fn backtest(
@@ -57,8 +64,9 @@ pub async fn backtest(
     ensure!(
         trained_at - first >= TimeDelta::days(HISTORY_DAYS_MIN),
         "{from} cannot be backtested: trees are grown at its month's beginning on {HISTORY_DAYS_MIN} days or more, and the lake's history of \"{}\" reaches from {begins} to {ends} (KST); \
-         choose a later --from, or import what lies before {begins}",
-        target.name
+         choose --from {} or later, or import what lies before {begins}",
+        target.name,
+        first_month(begins)
     );
     ensure!(
         to <= ends,

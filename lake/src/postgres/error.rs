@@ -175,9 +175,10 @@ fn of_arrow(error: &ArrowError) -> SqlError {
 fn of_plan(message: &str) -> SqlError {
     let message = first_line(message);
     let lower = message.to_lowercase();
-    if let Some(what) = ["ddl", "dml", "statement"].iter().find_map(|kind| lower.strip_prefix(&format!("{kind} not supported: ")))
+    if let Some(what) =
+        ["DDL", "DML", "Statement"].iter().find_map(|kind| message.strip_prefix(&format!("{kind} not supported: ")))
     {
-        return SqlError::read_only(&format!("\"{what}\""));
+        return SqlError::read_only(&words(what));
     }
     if let Some(table) = lower.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
         return SqlError::new("42P01", format!("relation \"{}\" does not exist", unqualified(table)))
@@ -213,6 +214,18 @@ fn of_plan(message: &str) -> SqlError {
         "42601"
     };
     SqlError::new(code, message)
+}
+
+/// `DropTable` as SQL writes it: DROP TABLE.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_uppercase());
+    }
+    words
 }
 
 /// A table's name without the one database that there is.

@@ -155,7 +155,7 @@ async fn a_port_in_use_is_said_and_freed_by_a_stop() {
     let addr = city.simulator.addr();
     let second = || SimulatorConfig { listen: addr, ..config(Source::Synthetic { seed: 1 }) };
     let message = refused(second(), MORNING).await.to_string();
-    insta::assert_snapshot!(message.replace(&addr.to_string(), "127.0.0.1:8088"), @r#"port in use: another program listens on "127.0.0.1:8088"; stop it, or choose another port (0 takes a free one)"#);
+    insta::assert_snapshot!(message.replace(&addr.to_string(), "127.0.0.1:8088"), @r#"port in use: another program listens on "127.0.0.1:8088"; stop it, or choose another port with --set simulator.listen=HOST:PORT (0 takes a free one)"#);
     city.simulator.stop().await;
     let (clock, _stepper) = clock::Clock::stepped(None, MORNING.parse().unwrap()).unwrap();
     Simulator::start(second(), clock, CancellationToken::new()).await.unwrap().stop().await;

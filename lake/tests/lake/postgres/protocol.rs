@@ -220,7 +220,7 @@ async fn an_address_that_cannot_be_had_is_said_with_what_to_do() {
         |listen: SocketAddr| serve(served.lake.clone(), PostgresOptions { listen, ..options() }, CancellationToken::new());
     let error = listen(served.address()).await.unwrap_err();
     let expected = format!(
-        "address {} is in use; another server listens there: stop it, or choose another port for the SQL wire",
+        "address {} is in use; another server listens there: stop it, or choose another port with --set postgres.listen=HOST:PORT",
         served.address()
     );
     assert_eq!(error.to_string(), expected);
