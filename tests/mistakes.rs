@@ -53,7 +53,17 @@ mod starting {
         for (server, (_, address)) in &servers {
             said = said.replace(address.rsplit_once(':').unwrap().1, server);
         }
-        assert_snapshot!(said, @"");
+        assert_snapshot!(said, @r#"
+        Hangang 한강 forecasts Seoul.
+
+        city      synthetic, seed 2022, 600 times as fast as real time (a day in 2 min 24 s)
+        data      DATA (new)
+        hangang: 4 addresses cannot be listened on:
+          - port SIMULATOR is in use by another program, and the simulator wants it (simulator.listen = "127.0.0.1:SIMULATOR"); stop that program, or choose another port with --set simulator.listen=127.0.0.1:PORT (0 takes any free one)
+          - port KAFKA is in use by another program, and the embedded broker wants it (kafka.listen = "127.0.0.1:KAFKA"); stop that program, or choose another port with --set kafka.listen=127.0.0.1:PORT (0 takes any free one)
+          - port API is in use by another program, and the page and the REST API wants it (api.listen = "127.0.0.1:API"); stop that program, or choose another port with --set api.listen=127.0.0.1:PORT (0 takes any free one)
+          - port POSTGRES is in use by another program, and the PostgreSQL wire wants it (postgres.listen = "127.0.0.1:POSTGRES"); stop that program, or choose another port with --set postgres.listen=127.0.0.1:PORT (0 takes any free one)
+        "#);
         assert!(!data.join("lake").exists(), "nothing was started");
     }
 
@@ -76,7 +86,10 @@ mod starting {
         let data = Data::new();
         let said =
             data.run(&["config", "--set", "api.listen=127.0.0.1:8088", "--set", "simulator.listen=127.0.0.1:8088"]).badly();
-        assert_snapshot!(said.trim(), @"");
+        assert_snapshot!(said.trim(), @r#"
+        hangang: the configuration has 1 mistake:
+          - simulator.listen and api.listen are both "127.0.0.1:8088"; give one of them another port
+        "#);
     }
 
     #[test]
@@ -86,13 +99,27 @@ mod starting {
         data.write("hangang.toml", file);
         let mut config = data.hangang(&["config", "--set", "log.level=loud", "--set", "procss.linger=1s"]);
         config.env("HANGANG_PROCESS_BATCH_ROWS", "many").env_remove("HANGANG_POSTGRES_LISTEN");
-        assert_snapshot!(data.plain(&Running::start("hangang config", config).ended(SOON).badly()), @"");
+        assert_snapshot!(data.plain(&Running::start("hangang config", config).ended(SOON).badly()), @r#"
+        hangang: the configuration has 9 mistakes:
+          - hangang.toml line 2: there is no option "kafka.bootstap"; did you mean "kafka.bootstrap"?
+          - the command line: there is no option "procss.linger"; did you mean "process.linger"?
+          - hangang.toml line 6: city.start = "2022-10-01" is not an instant with its zone, as 2022-10-01T00:00+09:00
+          - hangang.toml line 5: city.speed = "fast" is not a speed: city seconds a real second, above 0 and up to 100000, or "stepped"
+          - hangang.toml line 10: lake.url = "s3://bucket/lake" is not a lake's address, as file:///srv/lake (s3:// and hdfs:// are not built yet)
+          - the command line: log.level = "loud" is not one of error, warn, info, debug, trace
+          - hangang.toml line 7: city.history_days = "-3" is not a whole number from 0 to 3650
+          - HANGANG_PROCESS_BATCH_ROWS: process.batch_rows = "many" is not a whole number from 1 to 10000000
+          - hangang.toml line 13: postgres.listen = "localhost" is not an address to listen on, as 127.0.0.1:8080
+        "#);
     }
 
     #[test]
     fn a_configuration_file_that_is_not_there_is_named() {
         let data = Data::new();
-        assert_snapshot!(data.plain(&data.run(&["status", "--config", "other.toml"]).badly()), @"");
+        assert_snapshot!(data.plain(&data.run(&["status", "--config", "other.toml"]).badly()), @r#"
+        hangang: the configuration has 1 mistake:
+          - cannot read "other.toml": No such file or directory (os error 2)
+        "#);
     }
 
     #[test]
@@ -100,10 +127,26 @@ mod starting {
         let data = Data::new();
         let ended = data.run(&["up", "--sped", "600"]);
         assert_eq!(ended.code, Some(2), "{}", ended.text);
-        assert_snapshot!(ended.text.trim(), @"");
+        assert_snapshot!(ended.text.trim(), @r#"
+        error: unexpected argument '--sped' found
+
+          tip: a similar argument exists: '--speed'
+
+        Usage: hangang up --speed <N>
+
+        For more information, try '--help'.
+        "#);
         let ended = data.run(&["stauts"]);
         assert_eq!(ended.code, Some(2), "{}", ended.text);
-        assert_snapshot!(ended.text.trim(), @"");
+        assert_snapshot!(ended.text.trim(), @r#"
+        error: unrecognized subcommand 'stauts'
+
+          tip: a similar subcommand exists: 'status'
+
+        Usage: hangang [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        "#);
     }
 
     #[test]
@@ -111,7 +154,7 @@ mod starting {
         let data = Data::new();
         let mut first = data.start(&[&["up", "--no-forecasts"], &NEW[..]].concat());
         first.until("its address", SOON, |text| text.contains("Ctrl-C stops it").then_some(()));
-        assert_snapshot!(data.plain(&data.run(&[&["up"], &NEW[..]].concat()).badly()), @"");
+        assert_snapshot!(data.plain(&data.run(&[&["up"], &NEW[..]].concat()).badly()), @r#"hangang: another hangang runs on "DATA"; stop it, or choose another folder with --data DIR"#);
         first.terminate(SOON).well();
     }
 
@@ -120,20 +163,20 @@ mod starting {
         let data = Data::new();
         let first = ["up", "--speed", "stepped", "--until", "2022-10-01T00:10+09:00", "--no-forecasts"];
         data.run(&[&first[..], &NEW[..]].concat()).well();
-        assert_snapshot!(data.plain(&data.run(&[&["up", "--seed", "7"], &NEW[..]].concat()).badly()), @"");
+        assert_snapshot!(data.plain(&data.run(&[&["up", "--seed", "7"], &NEW[..]].concat()).badly()), @r#"hangang: "DATA" belongs to another city (synthetic seed 2022 from 2022-09-30T15:00:00+00:00 with 0 days before, not synthetic seed 7 from 2022-09-30T15:00:00+00:00 with 0 days before); choose another folder with --data DIR, or forget this one with `hangang reset`"#);
     }
 
     #[test]
     fn a_stepped_city_needs_all_stages_in_one_process() {
         let data = Data::new();
-        assert_snapshot!(data.run(&["simulate", "--speed", "stepped"]).badly().trim(), @"");
+        assert_snapshot!(data.run(&["simulate", "--speed", "stepped"]).badly().trim(), @"hangang: a stepped city's time advances when all due work has landed, which only `hangang up` can see; give a speed, as --speed 600");
     }
 
     #[test]
     fn a_stage_without_the_others_says_whom_it_misses() {
         let data = Data::new();
         let said = data.run(&["produce", "--kafka", "127.0.0.1:1", "--simulator", "http://127.0.0.1:1"]).badly();
-        assert_snapshot!(said.trim(), @"");
+        assert_snapshot!(said.trim(), @r#"hangang: no city clock answers at "http://127.0.0.1:1": Connection refused (os error 111); start it with `hangang simulate` or `hangang up`, or give its address with --simulator URL"#);
         let mut city = data.start(&["simulate"]);
         let url = city.word_after("answers at ", SOON);
         for stage in ["produce", "process"] {
@@ -162,7 +205,7 @@ mod importing {
     #[test]
     fn a_torn_gzip_file_is_named_with_how_far_it_could_be_read() {
         let whole = gzip(&a_day());
-        assert_snapshot!(refused("torn.csv.gz", &whole[..whole.len() - 12]), @"");
+        assert_snapshot!(refused("torn.csv.gz", &whole[..whole.len() - 12]), @r#"hangang: "torn.csv.gz" is damaged, at or soon after its beginning: incomplete deflate stream; nothing was imported: get the file anew"#);
     }
 
     #[test]
@@ -177,24 +220,24 @@ mod importing {
 
     #[test]
     fn another_header_is_told_with_those_that_were_expected() {
-        assert_snapshot!(refused("other.csv", b"time,place,vehicles\n2022-09-01T00:00:00+09:00,A-01,7\n"), @"");
-        assert_snapshot!(refused("empty.csv", b""), @"");
+        assert_snapshot!(refused("other.csv", b"time,place,vehicles\n2022-09-01T00:00:00+09:00,A-01,7\n"), @r#"hangang: "other.csv" line 1: expected the header "observed_at,spot_num,io_type,vol" or "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow", found "time,place,vehicles"; nothing was imported"#);
+        assert_snapshot!(refused("empty.csv", b""), @r#"hangang: "empty.csv" line 1: expected the header "observed_at,spot_num,io_type,vol" or "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow", found ""; nothing was imported"#);
     }
 
     #[test]
     fn a_line_that_makes_no_sense_is_told_with_its_number() {
         let bad = |line: &str| refused("bad.csv", format!("{VOLUMES}2022-09-01T00:00:00+09:00,A-01,1,7\n{line}\n").as_bytes());
-        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,1,seven"), @"");
-        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,3,7"), @"");
-        assert_snapshot!(bad("2022-09-31T01:00:00+09:00,A-01,1,7"), @"");
-        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,1"), @"");
+        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,1,seven"), @r#"hangang: "bad.csv" line 3: expected a whole number from 0 to 30000 in the fourth cell, or nothing, found "2022-09-01T01:00:00+09:00,A-01,1,seven"; nothing was imported"#);
+        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,3,7"), @r#"hangang: "bad.csv" line 3: expected 1 (in) or 2 (out) in the third cell, found "2022-09-01T01:00:00+09:00,A-01,3,7"; nothing was imported"#);
+        assert_snapshot!(bad("2022-09-31T01:00:00+09:00,A-01,1,7"), @r#"hangang: "bad.csv" line 3: expected a time with its zone, as 2022-01-01T00:00:00+09:00, in the first cell, found "2022-09-31T01:00:00+09:00,A-01,1,7"; nothing was imported"#);
+        assert_snapshot!(bad("2022-09-01T01:00:00+09:00,A-01,1"), @r#"hangang: "bad.csv" line 3: expected four cells, as 2022-01-01T00:00:00+09:00,A-01,1,479, found "2022-09-01T01:00:00+09:00,A-01,1"; nothing was imported"#);
         let spots = format!("{SPOTS}A-01,문,loop,91.5,127,종로구,x,y,z\n");
-        assert_snapshot!(refused("spots.csv", spots.as_bytes()), @"");
+        assert_snapshot!(refused("spots.csv", spots.as_bytes()), @r#"hangang: "spots.csv" line 2: expected a latitude from 37 to 38 degrees in cell 4, found "A-01,문,loop,91.5,127,종로구,x,y,z"; nothing was imported"#);
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        assert_snapshot!(Data::new().run(&["import", "nowhere.csv"]).badly().trim(), @"");
+        assert_snapshot!(Data::new().run(&["import", "nowhere.csv"]).badly().trim(), @r#"hangang: there is no file "nowhere.csv""#);
     }
 }
 
@@ -211,7 +254,7 @@ mod asking {
     #[test]
     fn a_lake_that_is_not_there_is_named_and_not_made() {
         let data = Data::new();
-        assert_snapshot!(data.plain(&data.run(&["sql", "SELECT 1"]).badly()), @"");
+        assert_snapshot!(data.plain(&data.run(&["sql", "SELECT 1"]).badly()), @"hangang: there is no lake at file://DATA/lake/; `hangang up` makes one, or name another with --data DIR or --lake URL");
         for command in ["status", "train", "maintain"] {
             let said = data.run(&[command]).badly();
             assert!(said.contains("there is no lake at"), "{command}: {said}");
@@ -222,10 +265,10 @@ mod asking {
     #[test]
     fn a_question_that_is_no_sql_is_told_where_it_breaks() {
         let data = with_a_day();
-        assert_snapshot!(data.run(&["sql", "SELEC * FROM rollup.traffic_hourly"]).badly().trim(), @"");
-        assert_snapshot!(data.run(&["sql", "SELECT vol FROM rollup.traffic_hourly"]).badly().trim(), @"");
-        assert_snapshot!(data.run(&["sql", "SELECT * FROM rollup.traffic_daily"]).badly().trim(), @"");
-        assert_snapshot!(data.run(&["sql", "DROP TABLE observed.traffic_volume"]).badly().trim(), @"");
+        assert_snapshot!(data.run(&["sql", "SELEC * FROM rollup.traffic_hourly"]).badly().trim(), @"hangang: syntax error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1");
+        assert_snapshot!(data.run(&["sql", "SELECT vol FROM rollup.traffic_hourly"]).badly().trim(), @r#"hangang: column "vol" does not exist; there are: rollup.traffic_hourly.spot, rollup.traffic_hourly.direction, rollup.traffic_hourly.observed_at, rollup.traffic_hourly.volume, rollup.traffic_hourly.lanes, rollup.traffic_hourly.received_at"#);
+        assert_snapshot!(data.run(&["sql", "SELECT * FROM rollup.traffic_daily"]).badly().trim(), @r#"hangang: relation "rollup.traffic_daily" does not exist; tables are named with their schema, as in rollup.traffic_hourly; information_schema.tables lists them"#);
+        assert_snapshot!(data.run(&["sql", "DROP TABLE observed.traffic_volume"]).badly().trim(), @r#"hangang: cannot execute DROP TABLE: the lake is read-only over this connection; rows come in through topics and `hangang import` only; SELECT, EXPLAIN, SHOW and SET of session parameters are answered"#);
     }
 
     #[test]
@@ -247,28 +290,32 @@ mod asking {
         let first: DateTime<FixedOffset> = "2022-06-01T12:00:00+09:00".parse().unwrap();
         let backtest =
             |from, to| data.plain(&data.run(&["backtest", "--target", "traffic_volume", "--from", from, "--to", to]).badly());
-        assert_snapshot!(backtest("2019-01-01", "2019-01-31"), @"");
-        assert_snapshot!(backtest("2022-09-02", "2022-09-03"), @"");
-        assert_snapshot!(backtest("2022-09-02", "2022-09-01"), @"");
+        assert_snapshot!(backtest("2019-01-01", "2019-01-31"), @r#"hangang: 2019-01-01 cannot be backtested: trees are grown at its month's beginning on 77 days or more, and the lake's history of "traffic_volume" reaches from 2022-09-01 to 2022-09-01 (KST); choose --from 2022-12-01 or later, or import what lies before 2022-09-01"#);
+        assert_snapshot!(backtest("2022-09-02", "2022-09-03"), @r#"hangang: 2022-09-02 cannot be backtested: trees are grown at its month's beginning on 77 days or more, and the lake's history of "traffic_volume" reaches from 2022-09-01 to 2022-09-01 (KST); choose --from 2022-12-01 or later, or import what lies before 2022-09-01"#);
+        assert_snapshot!(backtest("2022-09-02", "2022-09-01"), @"hangang: a backtest from 2022-09-02 to 2022-09-01 has no date in it; exchange --from and --to");
         // Half a year, of which the end is asked for too late.
         let days =
             (0..184).map(|day| format!("{}T12:00:00+09:00,A-01,1,{}\n", (first + TimeDelta::days(day)).date_naive(), 100 + day));
         data.write("half.csv", VOLUMES.to_owned() + &days.collect::<String>());
         data.run(&["import", "half.csv"]).well();
-        assert_snapshot!(backtest("2022-10-01", "2023-10-01"), @"");
+        assert_snapshot!(backtest("2022-10-01", "2023-10-01"), @r#"hangang: 2023-10-01 cannot be backtested: the lake's history of "traffic_volume" reaches from 2022-06-01 to 2022-12-01 (KST); choose an earlier --to"#);
         let ended = data.run(&["backtest", "--target", "traffic_volume", "--from", "2022-09-31", "--to", "2022-10-01"]);
         assert_eq!(ended.code, Some(2), "{}", ended.text);
-        assert_snapshot!(ended.text.trim(), @"");
+        assert_snapshot!(ended.text.trim(), @r#"
+        error: invalid value '2022-09-31' for '--from <DATE>': there is no such date; give one as 2022-09-01
+
+        For more information, try '--help'.
+        "#);
     }
 
     #[test]
     fn a_walk_needs_a_feed_and_a_series_that_exist() {
         let data = with_a_day();
-        assert_snapshot!(data.run(&["walk", "traffic", "A-01"]).badly().trim(), @"");
+        assert_snapshot!(data.run(&["walk", "traffic", "A-01"]).badly().trim(), @r#"hangang: there is no feed "traffic"; there are traffic_spot, traffic_volume"#);
         let mut city = data.start(&["simulate"]);
         let url = city.word_after("answers at ", SOON);
         let said = data.run(&["walk", "traffic_volume", "Z-99", "--simulator", &url]).badly();
-        assert_snapshot!(said.lines().last().unwrap(), @"");
+        assert_snapshot!(said.lines().last().unwrap(), @r#"hangang: neither the answer nor the lake knows a series "Z-99" of traffic_volume; its series are named by spot/direction/lane, as A-01/1/1"#);
         city.terminate(SOON).well();
     }
 }
@@ -304,14 +351,26 @@ mod losing {
 
         let said = until("2022-10-01T05:00+09:00").badly();
         let said: Vec<&str> = said.lines().filter(|line| line.starts_with("hangang: ") || line.starts_with("topic ")).collect();
-        assert_snapshot!(without_numbers(&said.join("\n")), @"");
+        assert_snapshot!(without_numbers(&said.join("\n")), @r#"
+        hangang: time stands: what is published cannot be landed: topic "traffic_spot" stands still: traffic_spot/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew. What was landed stays as it is. To read the topic from its start as a new one: hangang process --new-generation traffic_spot. To go on from where it starts, without what is gone: hangang process --accept-loss traffic_spot (either with this one's --data, --kafka and --lake)
+        topic "traffic_volume" stands still: traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew. What was landed stays as it is. To read the topic from its start as a new one: hangang process --new-generation traffic_volume. To go on from where it starts, without what is gone: hangang process --accept-loss traffic_volume (either with this one's --data, --kafka and --lake)
+        "#);
         assert_eq!(landed(), before, "nothing is skipped, and nothing taken for a repeat");
 
         // Either command, while nothing else runs: the embedded broker answers for as long as it takes.
         let said = data.run(&["process", "--new-generation", "traffic_volume"]).well();
-        assert_snapshot!(said.trim(), @"");
+        assert_snapshot!(said.trim(), @r#"
+        resolved  traffic_volume/0#1 goes on from offset 0
+        resolved  traffic_volume/1#1 goes on from offset 0
+        resolved  traffic_volume/2#1 goes on from offset 0
+        resolved  traffic_volume/3#1 goes on from offset 0
+        next      start `hangang up` or `hangang process`; one that runs meanwhile, start again
+        "#);
         let said = data.run(&["process", "--accept-loss", "traffic_spot"]).well();
-        assert_snapshot!(said.trim(), @"");
+        assert_snapshot!(said.trim(), @r#"
+        resolved  traffic_spot/0#1 goes on from offset 0
+        next      start `hangang up` or `hangang process`; one that runs meanwhile, start again
+        "#);
         until("2022-10-01T05:00+09:00").well();
         let after = landed();
         assert!(after.starts_with(before.trim_end()), "what was landed stays: before {before}after {after}");
@@ -323,8 +382,8 @@ mod losing {
         let data = Data::new();
         data.write("day.csv", a_day());
         data.run(&["import", "day.csv"]).well();
-        assert_snapshot!(data.run(&["process", "--new-generation", "trafic"]).badly().trim(), @"");
-        assert_snapshot!(data.run(&["process", "--accept-loss", "traffic_volume"]).badly().trim(), @"");
+        assert_snapshot!(data.run(&["process", "--new-generation", "trafic"]).badly().trim(), @r#"hangang: topic "trafic" is no feed's; there are traffic_spot, traffic_volume, and each with .dlq for its dead letters"#);
+        assert_snapshot!(data.run(&["process", "--accept-loss", "traffic_volume"]).badly().trim(), @r#"hangang: no partition of topic "traffic_volume" stands still: there is no loss to accept"#);
     }
 
     /// A command on a disk of its own, in a mount namespace of its own; none where this may not be done here.
@@ -363,7 +422,7 @@ mod losing {
         }
         data.write("many.csv", lines);
         let Some(import) = on_a_small_disk(&data, "256k", &["import", "many.csv"]) else { return };
-        assert_snapshot!(data.plain(&Running::start("hangang import", import).ended(SOON).badly()), @"");
+        assert_snapshot!(data.plain(&Running::start("hangang import", import).ended(SOON).badly()), @r#"hangang: no room left at "file://DATA/disk/lake/observed/traffic_volume/" (No space left on device (os error 28)); free some space there or move the lake: nothing was half written, and what waits for room goes on by itself; the import has ended: give the same files again, what is landed already is not landed twice"#);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use catalog::FEEDS;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
@@ -204,8 +205,10 @@ fn every_stage_alone_on_a_real_kafka_forecasts_the_city() {
 
     // One is killed in whatever it does; its partitions become the other's, and nothing is lost or landed twice.
     first.kill();
-    let parts = wait_for("the killed process's partitions to be the other's", TAKEN_OVER_WITHIN, || match &kafka.members()[..] {
-        [all] => Ok(*all),
+    // One partition of dead letters beside each feed's own.
+    let parts: usize = FEEDS.iter().map(|feed| usize::try_from(feed.partitions).unwrap() + 1).sum();
+    wait_for("the killed process's partitions to be the other's", TAKEN_OVER_WITHIN, || match &kafka.members()[..] {
+        [all] if *all == parts => Ok(()),
         other => Err(format!("{other:?}")),
     });
     told(&format!("one process was killed, the other has all {parts} partitions"), begun);

@@ -21,9 +21,10 @@ NONSENSE = [
 
 kafka, question, *names = sys.argv[1:]
 servers = {"bootstrap.servers": kafka}
+admin = AdminClient(servers)  # held: its answers come only while it lives
 
 if question == "members":
-    described = AdminClient(servers).describe_consumer_groups(names, request_timeout=WITHIN_S)
+    described = admin.describe_consumer_groups(names, request_timeout=WITHIN_S)
     for member in described[names[0]].result(WITHIN_S).members:
         places = sorted(f"{part.topic}/{part.partition}" for part in member.assignment.topic_partitions)
         print(member.member_id, *places)
@@ -31,7 +32,7 @@ if question == "members":
 elif question == "keeps":
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     amiss = 0
-    for resource, answer in AdminClient(servers).describe_configs(resources, request_timeout=WITHIN_S).items():
+    for resource, answer in admin.describe_configs(resources, request_timeout=WITHIN_S).items():
         found = {key: entry.value for key, entry in answer.result(WITHIN_S).items() if key in KEPT}
         print(resource.name, found)
         amiss += found != KEPT
