@@ -55,7 +55,9 @@ pub async fn run(config: Config, args: BacktestArgs) -> anyhow::Result<()> {
 fn render(report: &BacktestReport, target: &Target) -> String {
     let rules: Vec<&str> = report.overall.rules.iter().map(|rule| rule.rule.name()).collect();
     let mut text = format!(
-        "{} of {} series from {} origins, in {}. Error of the median beside each naive rule's, and their ratio (under 1 is better).\n\n",
+        "{} of {} series from {} origins, in {}.\n\
+         The median's mean absolute error and the share of truths within p10 and p90; then each naive rule's error, and\n\
+         ours divided by it where both exist (under 1 is better).\n\n",
         report.target, report.series, report.origins, target.unit
     );
     text.push_str(&format!("{:>8}{:>10}{:>9}{:>10}", "hour", "forecasts", "MAE", "coverage"));
