@@ -41,11 +41,12 @@ pub async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
 
 /// The history of the configured city, which needs no simulator that answers: the same seed is the same city.
 async fn own_history(config: &Config) -> anyhow::Result<()> {
+    // Made in any case: who only looks at the lake may begin once this has ended.
+    let lake = stages::lake(config).await?;
     let Some(source) = city::simulated(&config.city.source) else {
         fact("history", "the real city brings none; give files of it: hangang import FILE…");
         return Ok(());
     };
-    let lake = stages::lake(config).await?;
     let city = tokio::task::spawn_blocking(move || simulator::open(&source)).await??;
     std::fs::create_dir_all(&config.data).with_context(|| format!("cannot make \"{}\"", config.data.display()))?;
     if !history::import_once(config, &*city, &lake).await? {
