@@ -43,7 +43,12 @@ impl Table {
         });
         let parts = origins.par_iter().map(|&origin| of_origin(history, origin, known_at, horizons));
         let parts = parts.collect::<Result<Vec<Table>, _>>()?;
-        let mut table = Table::default();
+        let rows = parts.iter().map(Table::rows).sum::<usize>();
+        let mut table = Table {
+            columns: Vec::with_capacity(rows * FEATURES.len()),
+            targets: Vec::with_capacity(rows),
+            weights: Vec::with_capacity(rows),
+        };
         for part in parts {
             table.columns.extend(part.columns);
             table.targets.extend(part.targets);
