@@ -13,8 +13,9 @@ CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
 help:
 	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
 	echo "make test    all tests"
-	echo "make slow    the second tier: a week of the archive, two months backtested, ten kills"
+	echo "make slow    the second tier: a week of the archive, two months backtested, a real Kafka, ten kills"
 	echo "make chaos   a loaded city killed 50 times (KILLS=N, SEED=N)"
+	echo "make bench   speed and memory beside what is promised, half an hour (ARGS=import for a part)"
 	echo "make build   only the binary, as bin/hangang"
 	echo "make lint    format, lints, documentation"
 
@@ -35,7 +36,7 @@ test: setup
 	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests $(ARGS)
 
 slow: setup
-	@ops/tools.sh
+	@ops/tools.sh servers
 	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test stages --test chaos -- --ignored --nocapture $(ARGS)
 
 chaos: export KILLS ?= 50
