@@ -61,8 +61,8 @@ pub struct Binned(sys::DatasetHandle);
 unsafe impl Send for Binned {}
 unsafe impl Sync for Binned {}
 
-/// Rows that bins are found from. LightGBM holds each as doubles meanwhile; four times as many moved no bin's bound by
-/// what matters.
+/// Rows that bins are found from: some two hundred a bin. LightGBM holds their values as doubles with an index beside
+/// each meanwhile, so that its default of 200,000 would take 100 MB for 40 features.
 const BIN_ROWS: u32 = 50_000;
 
 impl Booster {
