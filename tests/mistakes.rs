@@ -414,7 +414,7 @@ mod losing {
     fn an_import_without_room_on_the_disk_says_so_and_leaves_nothing_half_written() {
         let data = Data::new();
         let mut lines = VOLUMES.to_owned();
-        for number in 0..60_000 {
+        for number in 0..240_000 {
             let (day, hour, spot) = (number / 24 % 28 + 1, number % 24, number / 672);
             // Volumes that don't compress away.
             let volume = (number * 2_654_435_761_u64) % 29_989;

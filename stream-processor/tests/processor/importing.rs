@@ -182,11 +182,11 @@ async fn a_wrong_file_is_told_by_what_was_expected_found_and_where() {
 async fn a_damaged_archive_imports_nothing() {
     let text = format!("observed_at,spot_num,io_type,vol\n{}", "2022-10-01T00:00:00+09:00,A-01,1,247\n".repeat(100_000));
     let packed = gzip(text.as_bytes());
-    assert_snapshot!(Case::refused(&packed[..packed.len() - 9]).await, @r#""/file" is damaged somewhere after line 85019: incomplete deflate stream; nothing was imported: get the file anew"#);
+    assert_snapshot!(Case::refused(&packed[..packed.len() - 9]).await, @r#""/file" is damaged, somewhere after line 85019: incomplete deflate stream; nothing was imported: get the file anew"#);
     let mut changed = packed.clone();
     let last = changed.len() - 5;
     changed[last] ^= 1;
-    assert_snapshot!(Case::refused(&changed).await, @r#""/file" is damaged somewhere after line 85019: corrupt gzip stream does not have a matching checksum; nothing was imported: get the file anew"#);
+    assert_snapshot!(Case::refused(&changed).await, @r#""/file" is damaged, somewhere after line 85019: corrupt gzip stream does not have a matching checksum; nothing was imported: get the file anew"#);
     assert_snapshot!(import_missing().await, @r#"cannot read "nowhere.csv": No such file or directory (os error 2)"#);
 }
 
