@@ -174,7 +174,8 @@ impl City {
         let mut simulator = self.start(&[&["simulate", "--speed", "1"], &CITY[..]].concat(), &[]);
         let kafka = broker.word_after("kafka     ", OPENS_WITHIN);
         let upstream = simulator.word_after("answers at ", OPENS_WITHIN);
-        let cache = std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
+        let cache =
+            std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
         let mut reader = Command::new("python3");
         reader.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/nothing_lost.py")).arg(self.data.join("lake"));
         reader.args([&kafka, &upstream, START, &now.to_rfc3339()]).env("PYTHONPATH", Path::new(&cache).join("readers"));
