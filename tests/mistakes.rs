@@ -414,10 +414,11 @@ mod losing {
     fn an_import_without_room_on_the_disk_says_so_and_leaves_nothing_half_written() {
         let data = Data::new();
         let mut lines = VOLUMES.to_owned();
-        for number in 0..240_000 {
+        for number in 0..240_000_u64 {
             let (day, hour, spot) = (number / 24 % 28 + 1, number % 24, number / 672);
             // Volumes that don't compress away.
-            let volume = (number * 2_654_435_761_u64) % 29_989;
+            let mixed = (number ^ (number >> 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let volume = ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % 29_989;
             lines += &format!("2022-09-{day:02}T{hour:02}:00:00+09:00,A-{spot:02},1,{volume}\n");
         }
         data.write("many.csv", lines);
