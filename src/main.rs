@@ -3,6 +3,7 @@
 mod config;
 mod folder;
 mod kill_points;
+mod memory;
 mod options;
 mod ports;
 mod screen;
@@ -146,6 +147,14 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether it runs until it is stopped.
+    fn lives_long(&self) -> bool {
+        use Command::*;
+        matches!(self, Up(_) | Simulate(_) | Broker | Produce | Process(_) | Maintain | Forecast(_) | Serve)
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
@@ -177,6 +186,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let config = Config::read(&file, asked, std::env::vars(), &sets)?;
     log_to_stderr(&config.log_level);
     kill_points::note()?;
+    if cli.command.lives_long() {
+        memory::give_back();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(dispatch(cli.command, config))
 }
