@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: up build test slow chaos bench lint setup help
+.PHONY: up build test slow chaos kafka bench lint setup help
 
 export HANGANG_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hangang
 # Outside the checkout, so that a second clone builds no dependency again.
@@ -13,7 +13,8 @@ CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
 help:
 	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
 	echo "make test    all tests"
-	echo "make slow    the second tier: a week of the archive, two months backtested, a real Kafka, ten kills"
+	echo "make slow    the second tier: a week of the archive, two months backtested, ten kills"
+	echo "make kafka   every stage as a process of its own, on a real Kafka"
 	echo "make chaos   a loaded city killed 50 times (KILLS=N, SEED=N)"
 	echo "make bench   speed and memory beside what is promised, half an hour (ARGS=import for a part)"
 	echo "make build   only the binary, as bin/hangang"
@@ -36,8 +37,12 @@ test: setup
 	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests $(ARGS)
 
 slow: setup
+	@ops/tools.sh
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos -- --ignored --nocapture $(ARGS)
+
+kafka: setup
 	@ops/tools.sh servers
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test stages --test chaos -- --ignored --nocapture $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test stages -- --ignored --nocapture $(ARGS)
 
 chaos: export KILLS ?= 50
 chaos: setup

@@ -1,7 +1,7 @@
 //! Every stage as a process of its own, on a real Kafka: what `docker-compose.yml` runs, without the containers.
 //!
 //! The processes share a Kafka, a lake and the simulator's clock, and nothing else: each has a data folder of its own.
-//! Readers that share no code with Hangang do the judging. `make slow` runs it: it needs a JVM, and takes minutes.
+//! Readers that share no code with Hangang do the judging. `make kafka` runs it: it needs a JVM, and takes minutes.
 
 mod support;
 
