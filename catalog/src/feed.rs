@@ -128,16 +128,25 @@ impl Feed {
         }
     }
 
+    /// Of each identity in `source`, a relation with the columns of `observed.<feed>`, the newest revision: its `columns`.
+    /// `leading` names further columns that tell identities apart, each with a comma behind it.
+    pub(crate) fn newest_sql(&self, columns: &str, source: &str, leading: &str) -> String {
+        let identity = self.series.join(", ");
+        let order = REVISION_ORDER.split(", ").map(|term| format!("{term} DESC")).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {leading}{identity}, observed_at ORDER BY {order}) AS age \
+             FROM {source}) WHERE age = 1"
+        )
+    }
+
+    /// The columns of `observed.<feed>` as SQL writes them.
+    pub(crate) fn columns_sql(&self) -> String {
+        self.columns.iter().chain(LINEAGE).map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", ")
+    }
+
     /// `current.<feed>`: of each identity the newest revision.
     pub fn current(&self) -> View {
-        let identity = self.series.join(", ");
-        let columns = self.columns.iter().chain(LINEAGE).map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", ");
-        let order = REVISION_ORDER.split(", ").map(|term| format!("{term} DESC")).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {identity}, observed_at ORDER BY {order}) AS age \
-             FROM observed.{}) WHERE age = 1",
-            self.name
-        );
+        let sql = self.newest_sql(&self.columns_sql(), &self.observed().name.to_string(), "");
         View { name: TableName::new("current", self.name), comment: format!("{}: newest revision", self.title), sql }
     }
 }

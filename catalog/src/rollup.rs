@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::column::Column;
-use crate::feed::{Feed, REVISION_ORDER};
+use crate::feed::Feed;
 use crate::kst;
 use crate::table::{Table, TableName};
 
@@ -61,30 +61,19 @@ impl Rollup {
     /// values apart: `known_at`, for what was known at several origins.
     pub fn sql_by(&self, source: &str, further: &[&str]) -> String {
         let leading: String = further.iter().map(|column| format!("{column}, ")).collect();
-        self.over(&self.newest(source, &leading), &leading)
+        self.over(&self.feed.newest_sql("*", source, &leading), &leading)
     }
 
     /// The same query over a source in two parts: `single` holds the identities of which there is one row, which is then
     /// the newest, and `repeated`, where there are any, all others. It gives what [`Rollup::sql`] gives over both
     /// together, without sorting what needs no sorting.
     pub fn sql_over_parts(&self, single: &str, repeated: Option<&str>) -> String {
-        let columns: Vec<String> = self.feed.observed().columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
-        let columns = columns.join(", ");
+        let columns = self.feed.columns_sql();
         let mut newest = format!("SELECT {columns} FROM {single}");
         if let Some(repeated) = repeated {
-            newest.push_str(&format!(" UNION ALL SELECT {columns} FROM ({})", self.newest(repeated, "")));
+            newest.push_str(&format!(" UNION ALL {}", self.feed.newest_sql(&columns, repeated, "")));
         }
         self.over(&newest, "")
-    }
-
-    /// Of each identity in `source` the newest revision.
-    fn newest(&self, source: &str, leading: &str) -> String {
-        let identity = self.feed.series.join(", ");
-        let order = REVISION_ORDER.split(", ").map(|term| format!("{term} DESC")).collect::<Vec<_>>().join(", ");
-        format!(
-            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {leading}{identity}, observed_at ORDER BY {order}) AS age \
-             FROM {source}) WHERE age = 1"
-        )
     }
 
     fn over(&self, newest: &str, leading: &str) -> String {
