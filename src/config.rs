@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::options::{Form, OPTIONS, Opt};
+use crate::options::{Form, OPTIONS, Opt, find};
+use crate::ports::Server;
 
 /// Environment variable that holds the key of Seoul's API.
 pub const SEOUL_KEY: &str = "HANGANG_SEOUL_KEY";
@@ -230,22 +231,13 @@ fn build(values: &Values, key_given: bool) -> Result<Config, Mistakes> {
 
 /// Two servers of ours on one port would each take the other for a stranger.
 fn same_twice(values: &Values, config: &Config) {
-    let listens = [
-        ("simulator.listen", config.simulator_listen, config.city.source != Source::Real),
-        ("kafka.listen", config.kafka.listen, config.kafka.bootstrap.is_none()),
-        ("api.listen", config.api_listen, true),
-        ("postgres.listen", config.postgres_listen, true),
-    ];
-    let listens: Vec<_> = listens.iter().filter(|(_, address, wanted)| *wanted && address.port() != 0).collect();
-    for (number, (key, address, _)) in listens.iter().enumerate() {
-        for (other, ..) in listens[..number].iter().filter(|(_, earlier, _)| earlier == address) {
+    let listens = Server::of_city(config).into_iter().map(|server| (server.option(), server.address(config)));
+    let listens: Vec<_> = listens.filter(|(_, address)| address.port() != 0).collect();
+    for (number, (key, address)) in listens.iter().enumerate() {
+        for (other, _) in listens[..number].iter().filter(|(_, earlier)| earlier == address) {
             values.mistake(format!("{other} and {key} are both \"{address}\"; give one of them another port"));
         }
     }
-}
-
-fn find(key: &str) -> Option<&'static Opt> {
-    OPTIONS.iter().find(|option| option.key == key)
 }
 
 /// How alike two keys must be for one to be offered for the other.

@@ -84,9 +84,14 @@ pub const OPTIONS: &[Opt] = &[
     opt("log.level", "warn", Form::OneOf(&["error", "warn", "info", "debug", "trace"]), "What is logged, to standard error."),
 ];
 
+/// An option by its key.
+pub fn find(key: &str) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|option| option.key == key)
+}
+
 /// An option's default.
 pub fn default(key: &str) -> &'static str {
-    OPTIONS.iter().find(|option| option.key == key).unwrap_or_else(|| panic!("there is no option \"{key}\"")).default
+    find(key).unwrap_or_else(|| panic!("there is no option \"{key}\"")).default
 }
 
 impl Opt {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::bail;
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 
 /// What listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +17,34 @@ pub enum Server {
 }
 
 impl Server {
-    /// The option that says where, and what the server is to people.
-    const fn named(self) -> (&'static str, &'static str) {
+    /// Those of a whole city in one process.
+    pub fn of_city(config: &Config) -> Vec<Server> {
+        let simulator = (config.city.source != Source::Real).then_some(Server::Simulator);
+        let kafka = config.kafka.bootstrap.is_none().then_some(Server::Kafka);
+        [simulator, kafka, Some(Server::Api), Some(Server::Postgres)].into_iter().flatten().collect()
+    }
+
+    /// The option that says where it listens.
+    pub const fn option(self) -> &'static str {
         match self {
-            Server::Simulator => ("simulator.listen", "the simulator"),
-            Server::Kafka => ("kafka.listen", "the embedded broker"),
-            Server::Api => ("api.listen", "the page and the REST API"),
-            Server::Postgres => ("postgres.listen", "the PostgreSQL wire"),
+            Server::Simulator => "simulator.listen",
+            Server::Kafka => "kafka.listen",
+            Server::Api => "api.listen",
+            Server::Postgres => "postgres.listen",
         }
     }
 
-    fn address(self, config: &Config) -> SocketAddr {
+    /// What it is to people.
+    const fn what(self) -> &'static str {
+        match self {
+            Server::Simulator => "the simulator",
+            Server::Kafka => "the embedded broker",
+            Server::Api => "the page and the REST API",
+            Server::Postgres => "the PostgreSQL wire",
+        }
+    }
+
+    pub fn address(self, config: &Config) -> SocketAddr {
         match self {
             Server::Simulator => config.simulator_listen,
             Server::Kafka => config.kafka.listen,
@@ -48,7 +65,7 @@ pub fn free(config: &Config, servers: &[Server]) -> anyhow::Result<()> {
 }
 
 fn taken(server: Server, address: SocketAddr) -> Option<String> {
-    let (option, what) = server.named();
+    let (option, what) = (server.option(), server.what());
     let ip = address.ip();
     let error = TcpListener::bind(address).err()?;
     Some(match error.kind() {

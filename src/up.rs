@@ -40,7 +40,7 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     let new = folder.belong(&config)?;
     let cancel = stages::stopped_by_signal();
     headline(&config, &folder, new);
-    ports::free(&config, &servers(&config))?;
+    ports::free(&config, &Server::of_city(&config))?;
 
     let mut own = OwnCity::start(&config, &folder, &cancel).await?;
     // Port 0 has become a port, here and below.
@@ -120,13 +120,6 @@ async fn step(
         }
     }
     settled.context("time stands: what is published cannot be landed")
-}
-
-/// What listens in this process.
-fn servers(config: &Config) -> Vec<Server> {
-    let simulator = (config.city.source != Source::Real).then_some(Server::Simulator);
-    let kafka = config.kafka.bootstrap.is_none().then_some(Server::Kafka);
-    [simulator, kafka, Some(Server::Api), Some(Server::Postgres)].into_iter().flatten().collect()
 }
 
 fn headline(config: &Config, folder: &Folder, new: bool) {
