@@ -16,16 +16,18 @@ pub fn document() -> String {
     text
 }
 
+/// The key of a feed's example, which is the id of its series.
+pub fn example_key(feed: &Feed) -> String {
+    let example: serde_json::Value = serde_json::from_str(feed.example).expect("a feed's example is JSON");
+    let parts = feed.series.iter().map(|column| match &example[column] {
+        serde_json::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    });
+    parts.collect::<Vec<_>>().join(catalog::record::SERIES_SEPARATOR)
+}
+
 fn section(feed: &Feed) -> String {
     let example: serde_json::Value = serde_json::from_str(feed.example).expect("a feed's example is JSON");
-    let key: Vec<String> = feed
-        .series
-        .iter()
-        .map(|column| match &example[column] {
-            serde_json::Value::String(text) => text.clone(),
-            value => value.to_string(),
-        })
-        .collect();
     let received_at = example["observed_at"]
         .as_str()
         .and_then(|text| text.parse().ok())
@@ -39,7 +41,7 @@ fn section(feed: &Feed) -> String {
         title = feed.title,
         partitions = feed.partitions,
         columns = feed.series.join(catalog::record::SERIES_SEPARATOR),
-        key = key.join(catalog::record::SERIES_SEPARATOR),
+        key = example_key(feed),
         dlq = feed.dead_letter_topic(),
     )
 }

@@ -11,6 +11,7 @@ use stream_processor::check::{Checker, Record};
 
 use crate::city::City;
 use crate::config::Config;
+use crate::topics::example_key;
 use crate::{screen, stages};
 
 #[derive(Args)]
@@ -43,7 +44,7 @@ pub async fn run(config: Config, args: WalkArgs) -> anyhow::Result<()> {
             args.series,
             feed.name,
             feed.series.join("/"),
-            example(feed)
+            example_key(feed)
         );
     }
     Ok(())
@@ -91,13 +92,6 @@ fn checked(city: &City, feed: &'static Feed, rows: &[(Observation, String)]) -> 
     step(6, "check", &format!("{} keep the contract, {} are refused", checked.rows.num_rows(), checked.refused.len()));
     lines(checked.refused.iter().map(|refused| format!("{:?}", refused.refusal)));
     Ok(())
-}
-
-/// The series of a feed's example.
-fn example(feed: &Feed) -> String {
-    let row: serde_json::Value = serde_json::from_str(feed.example).expect("a feed's example is JSON");
-    let parts = feed.series.iter().map(|column| row[column].as_str().map_or(row[column].to_string(), str::to_owned));
-    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Steps 7 to 11: what stands in the lake of the series. Gives how many of its observations are shown.
