@@ -86,7 +86,7 @@ pub async fn lag_total(lake: &Lake, bootstrap: &str) -> anyhow::Result<i64> {
     let ends = tokio::task::spawn_blocking(move || ends(&bootstrap)).await?.map_err(anyhow::Error::msg)?;
     let mut total = 0;
     for feed in FEEDS {
-        total += lag(lake, feed, &ends).await?;
+        total += lag(&landed(lake, feed).await?, feed, &ends);
     }
     Ok(total)
 }
@@ -97,18 +97,15 @@ async fn of_feed(lake: &Lake, feed: &'static Feed, ends: Option<&Ends>) -> anyho
         .query(&format!("SELECT \"rows\", newest_observed_at, newest_received_at FROM ops.feeds WHERE feed = '{name}'"))
         .await?;
     let letters = lake.query(&format!("SELECT count(*) AS letters FROM ops.quarantine WHERE feed = '{name}'")).await?;
-    let (lag, lost) = match ends {
-        Some(ends) => (Some(lag(lake, feed, ends).await?), lost(lake, feed, ends).await?),
-        None => (None, None),
-    };
+    let landed = landed(lake, feed).await?;
     Ok(FeedOverview {
         feed: name,
         rows: number(&rows, 0).unwrap_or(0),
         newest_observed_at: instant(&rows, 1),
         newest_received_at: instant(&rows, 2),
-        lag,
+        lag: ends.map(|ends| lag(&landed, feed, ends)),
         dead_letters: number(&letters, 0).unwrap_or(0),
-        lost,
+        lost: ends.and_then(|ends| lost(&landed, feed, ends)),
     })
 }
 
@@ -157,17 +154,21 @@ fn ends(bootstrap: &str) -> Result<Ends, String> {
     Ok(ends)
 }
 
-async fn lag(lake: &Lake, feed: &Feed, ends: &Ends) -> anyhow::Result<i64> {
+/// Of each partition of a feed's topic its generation, and up to where the lake has it.
+type Landed = BTreeMap<i32, (i32, i64)>;
+
+async fn landed(lake: &Lake, feed: &Feed) -> anyhow::Result<Landed> {
     let marks = lake.table(&feed.observed().name).await?.marks();
-    let landed = stream_processor::newest_marks(&marks, feed.topic());
+    Ok(stream_processor::newest_marks(&marks, feed.topic()))
+}
+
+fn lag(landed: &Landed, feed: &Feed, ends: &Ends) -> i64 {
     let of_topic = ends.iter().filter(|((topic, _), _)| *topic == feed.topic());
-    Ok(of_topic.map(|((_, partition), (_, end))| (end - landed.get(partition).map_or(0, |(_, next)| *next)).max(0)).sum())
+    of_topic.map(|((_, partition), (_, end))| (end - landed.get(partition).map_or(0, |(_, next)| *next)).max(0)).sum()
 }
 
 /// What the topic's ends alone betray: a topic that was filled again beyond the mark is seen by the processor only.
-async fn lost(lake: &Lake, feed: &Feed, ends: &Ends) -> anyhow::Result<Option<String>> {
-    let marks = lake.table(&feed.observed().name).await?.marks();
-    let landed = stream_processor::newest_marks(&marks, feed.topic());
+fn lost(landed: &Landed, feed: &Feed, ends: &Ends) -> Option<String> {
     let stopped: Vec<Stopped> = landed
         .iter()
         .filter_map(|(&partition, &(generation, mark))| {
@@ -176,7 +177,7 @@ async fn lost(lake: &Lake, feed: &Feed, ends: &Ends) -> anyhow::Result<Option<St
             Some(Stopped { place: Place { topic: feed.topic().into(), generation, partition }, loss })
         })
         .collect();
-    Ok((!stopped.is_empty()).then(|| resume::told(&stopped)))
+    (!stopped.is_empty()).then(|| resume::told(&stopped))
 }
 
 fn first(batches: &[RecordBatch]) -> Option<&RecordBatch> {
