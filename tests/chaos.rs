@@ -8,15 +8,13 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::support::{Data, Running};
+use crate::support::{Data, Running, reader};
 
 const START: &str = "2022-10-01T00:00:00+09:00";
 /// The city: a short past is enough.
@@ -174,13 +172,8 @@ impl City {
         let mut simulator = self.start(&[&["simulate", "--speed", "1"], &CITY[..]].concat(), &[]);
         let kafka = broker.word_after("kafka     ", OPENS_WITHIN);
         let upstream = simulator.word_after("answers at ", OPENS_WITHIN);
-        let cache =
-            std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
-        let mut reader = Command::new("python3");
-        reader.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/nothing_lost.py")).arg(self.data.join("lake"));
-        reader.args([&kafka, &upstream, START, &now.to_rfc3339()]).env("PYTHONPATH", Path::new(&cache).join("readers"));
-        let ended = Running::start("nothing_lost.py", reader).ended(CATCHES_UP_WITHIN);
-        (ended.code == Some(0), ended.text)
+        let lake = self.data.join("lake");
+        reader("nothing_lost.py", &[lake.to_str().unwrap(), &kafka, &upstream, START, &now.to_rfc3339()])
     }
 }
 

@@ -15,7 +15,7 @@ use catalog::FEEDS;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::{Data, Running, wait_for};
+use crate::support::{Data, Running, reader, wait_for};
 
 /// City time when the city begins; nothing older is polled.
 const START: &str = "2022-10-01T00:00:00+09:00";
@@ -32,8 +32,6 @@ const TRAINED_WITHIN: Duration = Duration::from_secs(900);
 /// A killed member is missed after its session's 45 s; then its partitions are another's.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(180);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
-/// What a script may take.
-const SCRIPT_WITHIN: Duration = Duration::from_secs(300);
 /// City time until an hour is asked for the last time, and a little for the asking.
 const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(24 * 60 + 30 + 60 + 40);
 
@@ -87,16 +85,6 @@ impl Drop for Kafka {
 
 fn kafka_sh(arguments: &[&str]) -> Output {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/servers/kafka.sh")).args(arguments).output().unwrap()
-}
-
-/// Runs one of the readers in `tests/readers`; gives whether it is content, and what it printed.
-fn reader(script: &str, arguments: &[&str]) -> (bool, String) {
-    let cache = std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
-    let mut command = Command::new("python3");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script)).args(arguments);
-    command.env("PYTHONPATH", Path::new(&cache).join("readers"));
-    let ended = Running::start(script, command).ended(SCRIPT_WITHIN);
-    (ended.code == Some(0), ended.text)
 }
 
 /// The city and where its parts are.

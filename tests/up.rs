@@ -1,36 +1,18 @@
 //! `hangang up` as its user runs it, judged by readers that share no code with it.
 
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
-/// A data folder and the ports of its own, so that a test passes while another city runs.
-struct Data(tempfile::TempDir);
+use crate::support::{Data, Running, reader};
 
-impl Data {
-    fn new() -> Data {
-        Data(tempfile::tempdir().unwrap())
-    }
+/// What a week of the archive or a backtest of two months may take.
+const DONE_WITHIN: Duration = Duration::from_secs(900);
 
-    fn lake(&self) -> PathBuf {
-        self.0.path().join("lake")
-    }
-
-    fn hangang(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hangang"));
-        command.args(arguments).arg("--data").arg(self.0.path());
-        for listen in ["HANGANG_API_LISTEN", "HANGANG_KAFKA_LISTEN", "HANGANG_POSTGRES_LISTEN", "HANGANG_SIMULATOR_LISTEN"] {
-            command.env(listen, "127.0.0.1:0");
-        }
-        command.current_dir(self.0.path()).stdin(Stdio::null());
-        command
-    }
-
-    /// Runs to the end and gives what it printed.
-    fn run(&self, arguments: &[&str]) -> (bool, String) {
-        let output = self.hangang(arguments).output().unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        (output.status.success(), text)
-    }
+/// Runs `hangang ARGUMENTS…` to its good end, and gives what it printed.
+fn done(data: &Data, arguments: &[&str]) -> String {
+    Running::start(&format!("hangang {}", arguments[0]), data.hangang(arguments)).ended(DONE_WITHIN).well()
 }
 
 /// The folder of real data, where it is at hand.
@@ -46,30 +28,16 @@ fn archive() -> Option<PathBuf> {
     None
 }
 
-/// Runs one of the readers in `tests/readers`; gives what it printed.
-fn reader(script: &str, arguments: &[&Path], more: &[&str]) -> (bool, String) {
-    let cache = std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
-    let output = Command::new("python3")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script))
-        .args(arguments)
-        .args(more)
-        .env("PYTHONPATH", Path::new(&cache).join("readers"))
-        .output()
-        .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output.status.success(), text)
-}
-
 /// The archive from `start` until the city has passed `until`, stepped; then the days from 2022-10-01 to `last` are
 /// compared with the CSV.
 fn archived_days_land_whole(until: &str, last: &str, expected_rows: u32) {
     let Some(archive) = archive() else { return };
     let data = Data::new();
     let up = ["up", "--archive", archive.to_str().unwrap(), "--start", "2022-10-01T00:00+09:00", "--speed", "stepped"];
-    let (passed, text) = data.run(&[&up[..], &["--until", until, "--no-forecasts"]].concat());
-    assert!(passed, "{text}");
-    let csv = archive.join("traffic_volume_2022.csv.gz");
-    let (equal, said) = reader("rollup_equals_archive.py", &[&data.lake(), &csv], &["2022-10-01", last]);
+    let text = done(&data, &[&up[..], &["--until", until, "--no-forecasts"]].concat());
+    let (lake, csv) = (data.join("lake"), archive.join("traffic_volume_2022.csv.gz"));
+    let compared = [lake.to_str().unwrap(), csv.to_str().unwrap(), "2022-10-01", last];
+    let (equal, said) = reader("rollup_equals_archive.py", &compared);
     println!("{said}");
     assert!(equal, "{said}\n{text}");
     assert!(said.starts_with(&format!("expected {expected_rows}, found {expected_rows}, missing 0, extra 0")), "{said}");
@@ -96,12 +64,11 @@ mod slow {
         let Some(archive) = archive() else { return };
         let data = Data::new();
         let (spots, volumes) = (archive.join("traffic_spots.csv"), archive.join("traffic_volume_2022.csv.gz"));
-        let (imported, text) = data.run(&["import", spots.to_str().unwrap(), volumes.to_str().unwrap()]);
-        assert!(imported, "{text}");
+        done(&data, &["import", spots.to_str().unwrap(), volumes.to_str().unwrap()]);
         let days = ["--from", "2022-09-01", "--to", "2022-10-31", "--output", "backtest.parquet"];
-        let (forecast, text) = data.run(&[&["backtest", "--target", "traffic_volume"], &days[..]].concat());
-        assert!(forecast, "{text}");
-        let (passed, said) = reader("backtest_meets_bars.py", &[&data.0.path().join("backtest.parquet"), &volumes], &[]);
+        let text = done(&data, &[&["backtest", "--target", "traffic_volume"], &days[..]].concat());
+        let forecasts = data.join("backtest.parquet");
+        let (passed, said) = reader("backtest_meets_bars.py", &[forecasts.to_str().unwrap(), volumes.to_str().unwrap()]);
         println!("{said}");
         assert!(passed, "{said}\n{text}");
     }

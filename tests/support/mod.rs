@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A command that should end at once, on a machine that builds and tests beside it.
 pub const SOON: Duration = Duration::from_secs(120);
+/// What a reader may take.
+const READER_WITHIN: Duration = Duration::from_secs(600);
 /// Lines of a process's output that a failed wait shows.
 const LINES_SHOWN: usize = 40;
 
@@ -221,6 +223,17 @@ fn read(stream: impl std::io::Read + Send + 'static, text: Arc<Mutex<String>>) -
             line.clear();
         }
     })
+}
+
+/// Runs one of the readers in `tests/readers`, which share no code with Hangang. Gives whether it is content, and what it
+/// printed.
+pub fn reader(script: &str, arguments: &[&str]) -> (bool, String) {
+    let cache = std::env::var("HANGANG_CACHE").unwrap_or_else(|_| format!("{}/.cache/hangang", std::env::var("HOME").unwrap()));
+    let mut command = Command::new("python3");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script)).args(arguments);
+    command.env("PYTHONPATH", Path::new(&cache).join("readers"));
+    let ended = Running::start(script, command).ended(READER_WITHIN);
+    (ended.code == Some(0), ended.text)
 }
 
 /// Waits until something elsewhere answers; an error is what it says meanwhile.
