@@ -34,6 +34,7 @@ pub async fn produce(config: &Config, city: &City, lake: &Lake, cancel: &Cancell
         key: city.key.clone(),
         bootstrap: config.kafka.address(),
         feeds: FEEDS.to_vec(),
+        progress: Some(config.data.join("asked")),
     };
     Ok(Producers::start(producing, city.clock.clone(), resume, cancel.clone())?)
 }

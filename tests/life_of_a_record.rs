@@ -96,8 +96,13 @@ async fn a_late_lane_joins_its_sum() {
     let lake = Lake::open(&url::Url::from_directory_path(folder.path().join("lake")).unwrap()).await.unwrap();
     let processor = Processor::start(lake.clone(), clock.clone(), ProcessorConfig::new(&bootstrap, "life")).await.unwrap();
     processor.settled().await.unwrap();
-    let polling =
-        ProducersConfig { base_url: upstream, key: Secret::new("a-key"), bootstrap: bootstrap.clone(), feeds: FEEDS.to_vec() };
+    let polling = ProducersConfig {
+        base_url: upstream,
+        key: Secret::new("a-key"),
+        bootstrap: bootstrap.clone(),
+        feeds: FEEDS.to_vec(),
+        progress: None,
+    };
     let producers = Producers::start(polling, clock.clone(), Resume::default(), cancel.clone()).unwrap();
 
     let mut until = async |instant| {

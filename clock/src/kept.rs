@@ -1,4 +1,4 @@
-//! The city's time on disk: one line, replaced in one step.
+//! A city time on disk: one line, replaced in one step. A clock keeps its own there, and others what they have reached.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::ClockError;
 
 /// The time kept in `path`, if any is.
-pub(crate) fn read(path: &Path) -> Result<Option<DateTime<Utc>>, ClockError> {
+pub fn read(path: &Path) -> Result<Option<DateTime<Utc>>, ClockError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -20,7 +20,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<DateTime<Utc>>, ClockError> {
 }
 
 /// Keeps a time. Replaces the file in one step, so that a kill leaves the old or the new lease, never half of one.
-pub(crate) fn write(path: &Path, instant: DateTime<Utc>) -> Result<(), ClockError> {
+pub fn write(path: &Path, instant: DateTime<Utc>) -> Result<(), ClockError> {
     let keep = |source| ClockError::Keep { path: path.display().to_string(), source };
     let temporary = path.with_extension("new");
     std::fs::write(&temporary, instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)).map_err(keep)?;

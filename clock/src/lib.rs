@@ -7,7 +7,7 @@
 //! Nothing else in the project reads the machine's clock to learn the time of an observation, an ask or a forecast.
 
 mod followed;
-mod kept;
+pub mod kept;
 mod scaled;
 mod stepped;
 

@@ -108,6 +108,12 @@ impl Schedule {
         self.waiting.keys().next_back().map(|(interval, _)| interval.0)
     }
 
+    /// City time up to which every ask has been answered, included. Asks that were taken and not put back count as answered.
+    pub(crate) fn answered_up_to(&self) -> DateTime<Utc> {
+        let unanswered = self.waiting.values().map(|ask| ask.due_at).min();
+        unanswered.map_or(self.taken_up_to, |due_at| self.taken_up_to.min(due_at - TimeDelta::microseconds(1)))
+    }
+
     /// When something becomes due that has not been taken up.
     pub(crate) fn next_due(&self) -> DateTime<Utc> {
         next_due(self.source.feed, self.taken_up_to)
@@ -242,6 +248,29 @@ mod tests {
         let joined: Vec<_> = schedule.take().into_iter().filter(|ask| ask.interval == at("2022-10-01T11:00")).collect();
         assert_eq!(joined.len(), 1);
         assert_eq!((show(joined[0].due_at).as_str(), joined[0].attempt), ("01 14:30", 1));
+    }
+
+    #[test]
+    fn what_goes_on_from_where_all_was_answered_asks_for_what_was_not() {
+        let mut schedule = Schedule::new(&traffic_volume::SOURCE, at("2022-10-01T12:00"));
+        schedule.advance(at("2022-10-01T14:40"), &places(&["A-01", "A-02"]));
+        let unanswered: Vec<Ask> = schedule
+            .take()
+            .into_iter()
+            .filter(|ask| show(ask.due_at) == "01 13:30" && ask.place.as_deref() == Some("A-02"))
+            .collect();
+        assert!(!unanswered.is_empty());
+        unanswered.iter().cloned().for_each(|ask| schedule.put_back(ask));
+        let mut anew = Schedule::new(&traffic_volume::SOURCE, schedule.answered_up_to());
+        anew.advance(at("2022-10-01T14:40"), &places(&["A-01", "A-02"]));
+        let asked = anew.take();
+        let same = |ask: &Ask, other: &Ask| (ask.interval, &ask.place) == (other.interval, &other.place);
+        assert!(
+            unanswered.iter().all(|ask| asked.iter().any(|other| same(ask, other))),
+            "{unanswered:?} not all among {asked:?}"
+        );
+        schedule.take();
+        assert_eq!(show(schedule.answered_up_to()), "01 14:40", "nothing waits");
     }
 
     #[test]

@@ -7,10 +7,11 @@
 mod alert;
 mod answer;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clock::Participant;
+use clock::{Participant, kept};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,8 @@ pub(crate) struct Poller {
     pub(crate) known: Mutex<Known>,
     pub(crate) places: PlacesSender,
     pub(crate) status: Arc<Mutex<FeedStatus>>,
+    /// File in which it is kept up to when all asks have been answered.
+    pub(crate) progress: Option<PathBuf>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -73,7 +76,9 @@ impl Poller {
                     alerts.calm();
                 }
                 for hole in holes.take().unwrap_or_default() {
-                    schedule.wait(hole, now, &places);
+                    // Due since its last scheduled ask, so that a start after a kill finds it unanswered.
+                    let feed = self.source.feed;
+                    schedule.wait(hole, now.min(hole + feed.interval() + feed.settled_after()), &places);
                 }
                 schedule.advance(now, &places);
                 let stopped = self.poll(&mut schedule, &mut alerts, now).await;
@@ -81,6 +86,7 @@ impl Poller {
                 if stopped {
                     break;
                 }
+                self.keep_progress(&schedule);
                 match schedule.waiting() {
                     0 => schedule.next_due(),
                     _ => schedule.next_due().min(clock.now() + UNANSWERED_PAUSE),
@@ -132,6 +138,14 @@ impl Poller {
         alerts.after_poll(&faults, total, untried);
         self.status().last_poll_at = Some(now);
         stop
+    }
+
+    /// Writes down up to when all asks have been answered. Where that fails, a start asks more than it would have to.
+    fn keep_progress(&self, schedule: &Schedule) {
+        let Some(path) = &self.progress else { return };
+        if let Err(error) = kept::write(path, schedule.answered_up_to()) {
+            tracing::warn!(feed = self.source.feed.name, %error, "how far asking has come is not kept; a start would ask more than it must");
+        }
     }
 
     /// Forgets values of intervals that nothing asks for any more.

@@ -1,11 +1,12 @@
 //! All feeds' loops, started and stopped together.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use catalog::Feed;
 use chrono::{DateTime, Utc};
-use clock::Clock;
+use clock::{Clock, ClockError, kept};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,6 +29,9 @@ pub struct ProducersConfig {
     pub bootstrap: String,
     /// The feeds to poll.
     pub feeds: Vec<&'static Feed>,
+    /// Folder, made where it is not there, in which each feed keeps up to when all asks have been answered. Without it a
+    /// start has only what the lake shows, and what was asked in vain for longer than a schedule of re-reads is lost.
+    pub progress: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,10 @@ pub enum StartError {
     BaseUrl { url: String, detail: String },
     #[error("the feed \"{feed}\" cannot be polled")]
     Feed { feed: &'static str },
+    #[error("cannot make \"{folder}\", where asking keeps its progress: {detail}")]
+    Progress { folder: String, detail: String },
+    #[error(transparent)]
+    Kept(#[from] ClockError),
     #[error("no Kafka producer can be made for \"{bootstrap}\": {detail}")]
     Kafka { bootstrap: String, detail: String },
 }
@@ -71,6 +79,11 @@ impl Producers {
         let cancel = cancel.child_token();
         let publisher = Publisher::new(&config.bootstrap, cancel.clone())
             .map_err(|error| StartError::Kafka { bootstrap: config.bootstrap.clone(), detail: error.to_string() })?;
+        if let Some(folder) = &config.progress {
+            let failed =
+                |error: std::io::Error| StartError::Progress { folder: folder.display().to_string(), detail: error.to_string() };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
         let mut spots: Vec<Arc<str>> = resume.spots.iter().map(|spot| spot.as_str().into()).collect();
         spots.sort();
         let shared = Shared {
@@ -78,10 +91,11 @@ impl Producers {
             publisher: Arc::new(publisher),
             places: Arc::new(watch::Sender::new(spots.into())),
             clock,
+            progress: config.progress,
             cancel: cancel.clone(),
         };
         let mut resumes = resume.feeds;
-        let feeds = sources.into_iter().map(|source| shared.spawn(source, &mut resumes)).collect();
+        let feeds = sources.into_iter().map(|source| shared.spawn(source, &mut resumes)).collect::<Result<_, _>>()?;
         Ok(Producers { running: cancel.drop_guard(), publisher: shared.publisher, feeds })
     }
 
@@ -117,6 +131,7 @@ struct Shared {
     publisher: Arc<Publisher>,
     places: crate::poll::PlacesSender,
     clock: Clock,
+    progress: Option<PathBuf>,
     cancel: CancellationToken,
 }
 
@@ -125,13 +140,19 @@ impl Shared {
         &self,
         source: &'static Source,
         resumes: &mut HashMap<String, crate::resume::FeedResume>,
-    ) -> (Arc<Mutex<FeedStatus>>, JoinHandle<()>) {
+    ) -> Result<(Arc<Mutex<FeedStatus>>, JoinHandle<()>), ClockError> {
         let (feed, now) = (source.feed, self.clock.now());
         let resume = resumes.remove(feed.name).unwrap_or_default();
         let mut asked_up_to = resume.asked_up_to(feed, now);
         if source.lists.is_some() && self.places.borrow().is_empty() {
             // Whoever needs the list has none: ask for the newest at once.
             asked_up_to = asked_up_to.min(now - feed.interval());
+        }
+        let progress = self.progress.as_ref().map(|folder| folder.join(feed.name));
+        if let Some(path) = &progress {
+            asked_up_to = kept::read(path)?.map_or(asked_up_to, |answered_up_to| asked_up_to.min(answered_up_to));
+            // Before anything is asked: a process that is killed amid its first poll has answered nothing.
+            kept::write(path, asked_up_to)?;
         }
         let holes: Vec<DateTime<Utc>> = match source.speaks_of {
             SpeaksOf::Asked => resume.holes(feed),
@@ -146,11 +167,12 @@ impl Shared {
             known: Mutex::new(resume.into_known()),
             places: self.places.clone(),
             status: status.clone(),
+            progress,
             cancel: self.cancel.clone(),
         };
         // Taken here and not in the task, so that a stepped clock stands from now on.
         let participant = self.clock.participant();
         let run = poller.run(participant, Schedule::new(source, asked_up_to), holes);
-        (status, tokio::spawn(run))
+        Ok((status, tokio::spawn(run)))
     }
 }

@@ -44,9 +44,9 @@ impl FeedResume {
         self.known
     }
 
-    /// City time up to which every ask has been answered for certain. What a process had asked in vain when it ended, it
-    /// took with it, and only the last of an interval's asks makes up for those before: so all asks of one schedule of
-    /// re-reads are made again. Most bring nothing new.
+    /// City time up to which every ask has been answered, as far as the lake can tell. Of what a process had asked in vain
+    /// when it ended, the lake shows nothing, and only the last of an interval's asks makes up for those before: so all
+    /// asks of one schedule of re-reads are made again. Most bring nothing new.
     pub(crate) fn asked_up_to(&self, feed: &Feed, now: DateTime<Utc>) -> DateTime<Utc> {
         let Some(received) = self.newest_received_at else { return now - feed.interval() };
         let unsure = feed.settled_after().max(TimeDelta::zero());

@@ -60,6 +60,7 @@ async fn after_the_re_reads_what_was_published_last_is_the_citys_truth_though_th
         key: Secret::new(KEY),
         bootstrap: kafka.bootstrap(),
         feeds: catalog::FEEDS.to_vec(),
+        progress: None,
     };
     let producers = Producers::start(config, clock.clone(), Resume::default(), CancellationToken::new()).unwrap();
 

@@ -53,6 +53,8 @@ struct City {
     upstream: Upstream,
     clock: Clock,
     stepper: Stepper,
+    /// Where the producers keep their progress.
+    folder: tempfile::TempDir,
 }
 
 impl City {
@@ -60,7 +62,7 @@ impl City {
         let (clock, stepper) = Clock::stepped(None, start).unwrap();
         let city_clock = clock.clone();
         let upstream = Upstream::start(move |segments| answerer(segments, city_clock.now())).await;
-        City { kafka: Kafka::start().await, upstream, clock, stepper }
+        City { kafka: Kafka::start().await, upstream, clock, stepper, folder: tempfile::tempdir().unwrap() }
     }
 
     fn producers(&self, resume: Resume) -> Producers {
@@ -69,6 +71,7 @@ impl City {
             key: Secret::new("0123456789abcdef0123456789abcd"),
             bootstrap: self.kafka.bootstrap(),
             feeds: catalog::FEEDS.to_vec(),
+            progress: Some(self.folder.path().join("asked")),
         };
         Producers::start(config, self.clock.clone(), resume, CancellationToken::new()).unwrap()
     }
@@ -272,6 +275,33 @@ async fn asks_that_an_upstream_in_trouble_did_not_answer_are_made_late_and_none_
         for hour in 0..36 {
             let hour = at("2022-10-01T00:00") + TimeDelta::hours(hour);
             assert!(published.contains_key(&(format!("{spot}/1/1"), hour)), "{spot} at {hour} was skipped");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stays_unanswered_over_many_starts_is_asked_for_until_it_is_answered() {
+    // One spot has no answer for longer than twice a schedule of re-reads, while the others go on.
+    let trouble = at("2022-10-01T03:00")..at("2022-10-03T12:00");
+    let mut city = City::start(at("2022-10-01T00:00"), move |segments, now| {
+        match segments[2] == "VolInfo" && segments[5] == "A-02" && trouble.contains(&now) {
+            true => error("ERROR-601"),
+            false => city(segments, now),
+        }
+    })
+    .await;
+    for stop in (0..11).map(|start| at("2022-10-01T05:00") + TimeDelta::hours(5 * start)) {
+        let producers = city.producers(city.resume().await);
+        city.until(stop).await;
+        producers.stop().await;
+    }
+    let producers = city.producers(city.resume().await);
+    city.until(at("2022-10-03T14:00")).await;
+    producers.stop().await;
+    let published = city.published().await;
+    for hour in (0..48).map(|hour| at("2022-10-01T00:00") + TimeDelta::hours(hour)) {
+        for lane in ["A-02/1/1", "A-02/1/2"] {
+            assert!(published.contains_key(&(lane.to_owned(), hour)), "{lane} at {hour} is lost");
         }
     }
 }

@@ -20,7 +20,7 @@ fn start() -> DateTime<Utc> {
 
 fn producers(upstream: &Upstream, bootstrap: String, clock: &Clock) -> Producers {
     let feeds = vec![catalog::Feed::by_name(SPOT).unwrap()];
-    let config = ProducersConfig { base_url: upstream.url.clone(), key: Secret::new("sample"), bootstrap, feeds };
+    let config = ProducersConfig { base_url: upstream.url.clone(), key: Secret::new("sample"), bootstrap, feeds, progress: None };
     Producers::start(config, clock.clone(), Resume::default(), CancellationToken::new()).unwrap()
 }
 

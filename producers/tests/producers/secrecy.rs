@@ -48,6 +48,7 @@ fn config(base_url: &str, bootstrap: &str) -> ProducersConfig {
         key: Secret::new(KEY),
         bootstrap: bootstrap.to_owned(),
         feeds: catalog::FEEDS.to_vec(),
+        progress: None,
     }
 }
 
