@@ -32,9 +32,12 @@ pub async fn run(config: Config, args: ProcessArgs) -> anyhow::Result<()> {
     let processor = stages::process(&config, &city, &lake).await?;
     let names: Vec<&str> = FEEDS.iter().map(|feed| feed.topic()).collect();
     screen::fact("process", format!("{} from {} into {}", names.join(", "), config.kafka.address(), lake.url()));
-    cancel.cancelled().await;
+    let fault = tokio::select! {
+        () = cancel.cancelled() => None,
+        fault = processor.ended() => Some(fault),
+    };
     processor.stop().await;
-    Ok(())
+    fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
 /// Moves the marks of a topic that stands still.

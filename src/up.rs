@@ -75,11 +75,15 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     addresses(&config, &own, &api, &postgres);
 
     let showing = tokio::spawn(live::show(config.clone(), lake.clone(), clock.clone(), overview, cancel.clone()));
-    match (own.stepper.take(), args.until) {
-        (Some(stepper), until) => step(stepper, until, &processor, &cancel).await?,
-        (None, Some(until)) => tokio::select! { () = clock.sleep_until(until) => {}, () = cancel.cancelled() => {} },
-        (None, None) => cancel.cancelled().await,
-    }
+    let until = args.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let went = match own.stepper.take() {
+        Some(stepper) => step(stepper, until, &processor, &cancel).await,
+        None => tokio::select! {
+            () = clock.sleep_until(until) => Ok(()),
+            () = cancel.cancelled() => Ok(()),
+            fault = processor.ended() => Err(fault.into()),
+        },
+    };
 
     // In the order of a record's life, so that nothing is left on the way.
     cancel.cancel();
@@ -98,18 +102,18 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     }
     let now = clock.now();
     own.stop().await;
+    went?;
     fact("stopped", format!("at {} city time; `hangang up` goes on from there", screen::kst(now)));
     Ok(())
 }
 
-/// Moves a stepped city until `until`, or for ever.
+/// Moves a stepped city until `until`.
 async fn step(
     mut stepper: Stepper,
-    until: Option<DateTime<Utc>>,
+    until: DateTime<Utc>,
     processor: &Processor,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);
     let mut settled = Ok(());
     while settled.is_ok() {
         tokio::select! {

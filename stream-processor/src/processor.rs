@@ -47,7 +47,9 @@ pub struct Processor {
 pub enum Unsettled {
     #[error("{}", resume::told(.0))]
     Stopped(Vec<Stopped>),
-    #[error("the processor has ended; what it had to say is in the log")]
+    #[error(
+        "the processor has ended by a fault of its own, told above; nothing is lost: start again, and it goes on from what has landed"
+    )]
     Ended,
 }
 
@@ -99,6 +101,17 @@ impl Processor {
             self.landed(&feed.dead_letter_topic(), &tables::quarantine().name).await?;
         }
         Ok(())
+    }
+
+    /// Waits until it has ended by itself, which it does by a fault only.
+    pub async fn ended(&self) -> Unsettled {
+        loop {
+            let moved = self.shared.moved.notified();
+            if !self.status().running {
+                return Unsettled::Ended;
+            }
+            moved.await;
+        }
     }
 
     /// Stops in order: the batch at hand is given up or finished, and the consumer group is left.

@@ -150,8 +150,17 @@ impl Line {
     async fn roll_up(&mut self, common: &Common, landed: Option<&Landed>) -> Result<usize, Cancelled> {
         let mut windows = 0;
         for rollup in &mut self.rollups {
-            let observed = &self.observed;
-            windows += common.persist(async || Ok(rollup.advance(observed, landed).await?)).await?;
+            let observed = &mut self.observed;
+            let mut failed = false;
+            let advanced = common.persist(async || {
+                if std::mem::replace(&mut failed, true) {
+                    // The lake may have been away for so long that files of an older snapshot are gone.
+                    observed.reload().await?;
+                    return Ok(rollup.advance(observed, None).await?);
+                }
+                Ok(rollup.advance(observed, landed).await?)
+            });
+            windows += advanced.await?;
         }
         Ok(windows)
     }
