@@ -51,7 +51,8 @@ fn line(overview: &Overview) -> String {
     for target in &overview.targets {
         let hour = |at| kst::at_kst(at).format("%H:%M");
         let issued = target.issued_at.map_or("no forecast yet".to_owned(), |at| format!("forecast from {}", hour(at)));
-        let next = overview.now.zip(Target::by_name(target.target));
+        // The overview was read a while after its `now`: an origin may have passed between.
+        let next = overview.now.max(target.issued_at).zip(Target::by_name(target.target));
         let next = next.map(|(now, target)| format!(", next at {}", hour(kst::floor(now, target.step()) + target.step())));
         parts.push(issued + &next.unwrap_or_default());
         if let Some(champion) = &target.champion {
