@@ -111,16 +111,12 @@ struct Thread<'a> {
 impl Thread<'_> {
     /// Events first, then a batch. `None`: nobody listens any more.
     fn turn(&mut self) -> Option<()> {
-        let consumer = self.consumer.clone();
-        // An assignment takes effect before its partitions are forwarded: what came between is here.
+        let queue = self.queue.clone();
         let mut strays = Vec::new();
-        while let Some(polled) = consumer.poll(Duration::ZERO) {
-            match polled {
-                Ok(record) => strays.push(record),
-                Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => self.shared.broker_trouble(&error),
-            }
-        }
+        queue.drain(|polled| match polled {
+            Ok(record) => strays.push(record),
+            Err(error) => self.shared.broker_trouble(&error),
+        });
         if !strays.is_empty() {
             self.batch(
                 strays.iter().map(|record| {
@@ -130,20 +126,19 @@ impl Thread<'_> {
             )?;
         }
         drop(strays);
-        if let Some(rebalance) = consumer.context().next() {
+        if let Some(rebalance) = self.consumer.context().next() {
             return self.rebalance(rebalance);
         }
         if self.shared.has_trouble(BROKER) && self.asked_at.elapsed() > AGAIN_AFTER {
             // An idle broker sends nothing that would say it is back.
             self.asked_at = Instant::now();
-            if consumer.fetch_metadata(Some(self.topics[0].name()), AGAIN_AFTER).is_ok() {
+            if self.consumer.fetch_metadata(Some(self.topics[0].name()), AGAIN_AFTER).is_ok() {
                 self.shared.broker_answers();
             }
         }
         if self.stopped && self.looked_at.elapsed() > STOPPED_EVERY {
             return self.begin();
         }
-        let queue = self.queue.clone();
         let taken = queue.take(self.config.batch_records, WAIT, self.config.linger, || self.shared.hurried());
         let started = Instant::now();
         let mut lost = None;

@@ -123,10 +123,4 @@ impl ConsumerContext for Events {
         }
         self.rebalances.lock().expect("no holder of the rebalances panics").push_back(rebalance);
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "the offsets for lag tools were not written");
-        }
-    }
 }

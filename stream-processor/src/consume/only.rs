@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use catalog::Feed;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -48,15 +48,15 @@ pub fn consume_only(config: &ProcessorConfig, feed: &Feed, records: u64) -> anyh
         if heard_at.elapsed() > SILENCE_MAX {
             bail!("only {} of {records} records came; none for {SILENCE_MAX:?}", counted.records);
         }
-        // Events, and what came between the assignment and the forwarding.
-        while let Some(polled) = consumer.poll(Duration::ZERO) {
-            match polled {
-                Ok(record) => counted.add(record.key(), record.payload()),
-                Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => return Err(error).context("consuming"),
-            }
-        }
         let before = counted.records;
+        let mut broken = None;
+        queue.drain(|polled| match polled {
+            Ok(record) => counted.add(record.key(), record.payload()),
+            Err(error) => broken = Some(error),
+        });
+        if let Some(error) = broken {
+            return Err(error).context("consuming");
+        }
         for raw in queue.take(config.batch_records, WAIT, Duration::ZERO, || false).iter() {
             match raw.error() {
                 None => counted.add(raw.key(), raw.payload()),

@@ -1,7 +1,7 @@
 //! librdkafka's batch queue: thousands of records in one call, their bytes where librdkafka has put them.
 //!
 //! The one place with `unsafe`. All assigned partitions are forwarded to one queue of ours; what is taken from it is
-//! given back when the [`Taken`] is dropped.
+//! given back when the [`Taken`] is dropped. The consumer's own queue is left to events.
 
 use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 
 /// Longest single call while a batch lingers, so that hurrying takes effect soon.
 const LINGER_STEP: Duration = Duration::from_millis(5);
 
-/// A queue of records beside the consumer's own, which is left to events.
+/// A queue of records beside the consumer's own.
 pub(super) struct Queue<C: ConsumerContext + 'static> {
     consumer: Arc<BaseConsumer<C>>,
+    events: NonNull<native::rd_kafka_queue_t>,
     queue: NonNull<native::rd_kafka_queue_t>,
 }
 
@@ -27,9 +29,31 @@ unsafe impl<C: ConsumerContext + 'static> Send for Queue<C> {}
 
 impl<C: ConsumerContext + 'static> Queue<C> {
     pub(super) fn new(consumer: Arc<BaseConsumer<C>>) -> Queue<C> {
+        let client = consumer.client().native_ptr();
         // SAFETY: the client's pointer is valid as long as the consumer.
-        let queue = unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        Queue { consumer, queue: NonNull::new(queue).expect("librdkafka makes a queue or aborts") }
+        let (events, queue) = unsafe { (native::rd_kafka_queue_get_consumer(client), native::rd_kafka_queue_new(client)) };
+        let events = NonNull::new(events).expect("a consumer has a queue");
+        Queue { consumer, events, queue: NonNull::new(queue).expect("librdkafka makes a queue or aborts") }
+    }
+
+    /// All that waits in the consumer's own queue: events go to its context, and to `each` the errors, and the records
+    /// that came between an assignment and the forwarding of its partitions.
+    pub(super) fn drain<'a>(&'a self, mut each: impl FnMut(KafkaResult<BorrowedMessage<'a>>)) {
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(polled) => each(polled),
+                // Nothing is also the answer where a single event was taken, as a line of librdkafka's log: more may wait.
+                None if self.events() > 0 => {}
+                None => return,
+            }
+        }
+    }
+
+    /// How much waits in the consumer's own queue.
+    fn events(&self) -> usize {
+        // SAFETY: a reference of ours, given back when this is dropped.
+        unsafe { native::rd_kafka_queue_length(self.events.as_ptr()) }
     }
 
     /// Sends a partition's records here from now on. An assignment undoes it.
@@ -75,8 +99,11 @@ impl<C: ConsumerContext + 'static> Queue<C> {
 
 impl<C: ConsumerContext + 'static> Drop for Queue<C> {
     fn drop(&mut self) {
-        // SAFETY: made by rd_kafka_queue_new, given back once.
-        unsafe { native::rd_kafka_queue_destroy(self.queue.as_ptr()) };
+        // SAFETY: references of ours, each given back once.
+        unsafe {
+            native::rd_kafka_queue_destroy(self.events.as_ptr());
+            native::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
     }
 }
 
@@ -182,4 +209,44 @@ impl<'a> Raw<'a> {
 unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's promise.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rdkafka::config::RDKafkaLogLevel;
+    use rdkafka::{ClientConfig, ClientContext};
+
+    use super::*;
+
+    const WAITING: usize = 20;
+    const WAITING_WITHIN: Duration = Duration::from_secs(60);
+
+    #[derive(Default)]
+    struct Lines(AtomicUsize);
+
+    impl ClientContext for Lines {
+        fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    impl ConsumerContext for Lines {}
+
+    /// Otherwise a rebalance waits behind the others, a turn of the thread each: for minutes where librdkafka logs much.
+    #[test]
+    fn all_events_that_wait_are_taken_at_once() {
+        let mut client = ClientConfig::new();
+        client.set("group.id", "hangang").set("debug", "all").set_log_level(RDKafkaLogLevel::Debug);
+        let consumer: Arc<BaseConsumer<Lines>> = Arc::new(client.create_with_context(Lines::default()).unwrap());
+        let queue = Queue::new(consumer.clone());
+        let begun = Instant::now();
+        while queue.events() < WAITING {
+            assert!(begun.elapsed() < WAITING_WITHIN, "only {} events in {WAITING_WITHIN:?}", queue.events());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let taken_before = consumer.context().0.load(Ordering::Relaxed);
+        queue.drain(|polled| panic!("neither records nor errors were expected: {:?}", polled.err()));
+        assert!(consumer.context().0.load(Ordering::Relaxed) >= taken_before + WAITING);
+    }
 }
