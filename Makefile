@@ -13,8 +13,8 @@ CARGO = source "$(HANGANG_CACHE)/build.env"; cargo
 help:
 	@echo "make up      build, then run the city: http://127.0.0.1:8080 (ARGS='--speed 60' for options)"
 	echo "make test    all tests"
-	echo "make slow    the second tier: a week of the archive, two months backtested, ten kills"
-	echo "make kafka   every stage as a process of its own, on a real Kafka"
+	echo "make slow    the second tier: a week of the archive, two months backtested, ten kills, a real Kafka"
+	echo "make kafka   of these only the stages, each a process of its own, on a real Kafka"
 	echo "make chaos   a loaded city killed 50 times (KILLS=N, SEED=N)"
 	echo "make bench   speed and memory beside what is promised, half an hour (ARGS=import for a part)"
 	echo "make build   only the binary, as bin/hangang"
@@ -37,8 +37,8 @@ test: setup
 	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --lib --bins --tests $(ARGS)
 
 slow: setup
-	@ops/tools.sh
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos -- --ignored --nocapture $(ARGS)
+	@ops/tools.sh servers
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos --test stages -- --ignored --nocapture $(ARGS)
 
 kafka: setup
 	@ops/tools.sh servers

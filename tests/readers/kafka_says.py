@@ -1,6 +1,6 @@
 """Asks a Kafka what only it knows, or gives it what no producer of Hangang's would. Shares no code with it.
 
-usage: kafka_says.py KAFKA members GROUP     each member of the group and the partitions it has, a line each
+usage: kafka_says.py KAFKA members GROUP     the group's state, then each member and the partitions it has, a line each
        kafka_says.py KAFKA keeps TOPIC…      exit 1 unless the topics keep everything and take stamps of any time
        kafka_says.py KAFKA nonsense TOPIC    publishes records that break the contract; prints how many
 """
@@ -25,7 +25,9 @@ admin = AdminClient(servers)  # held: its answers come only while it lives
 
 if question == "members":
     described = admin.describe_consumer_groups(names, request_timeout=WITHIN_S)
-    for member in described[names[0]].result(WITHIN_S).members:
+    group = described[names[0]].result(WITHIN_S)
+    print(group.state.name)
+    for member in group.members:
         places = sorted(f"{part.topic}/{part.partition}" for part in member.assignment.topic_partitions)
         print(member.member_id, *places)
 
