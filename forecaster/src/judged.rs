@@ -95,7 +95,7 @@ fn ask(trees: &Trees, known: Known, horizons: u32, rows: &mut [Judged]) {
             asked.push(judged);
         }
     }
-    debug_assert_eq!(columns.len(), asked.len() * FEATURES.len());
+    assert_eq!(columns.len(), asked.len() * FEATURES.len());
     for (judged, answers) in asked.into_iter().zip(trees.predict(&columns)) {
         let log_reference = judged.reference.ln_1p();
         judged.trees = answers.map(|answer| answer + log_reference);

@@ -1,16 +1,19 @@
 //! A fitted forest of decision trees, and the plain Rust walker that predicts with it.
 //!
-//! The numbers are LightGBM's, bit for bit: the same comparisons in double precision, the same rules for NaN, for zero
-//! as missing and for categories, and the leaves added in the order of the trees. LightGBM's text is the only way in
-//! ([`Forest::parse`]); no C++ is called.
+//! The numbers are LightGBM's, bit for bit: the same outcome of each comparison, the same rules for NaN, for zero as
+//! missing and for categories, and the leaves added in double precision in the order of the trees. LightGBM's text is
+//! the only way in ([`Forest::parse`]); no C++ is called.
 //!
 //! ```text
-//! one tree:   [0 root] [1 left of 0] [2 right of 0] [3 left of 1] [4 right of 1] …      16 bytes each
+//! one tree:   [0 root] [1 left of 0] [2 right of 0] [3 left of 1] [4 right of 1] …      8 bytes each
 //!                 │ left = 1 ↗     children of one node stand side by side: next = left + (x > threshold)
-//! leaves:     left = their own place, threshold = what they add; they read −∞: a row that has arrived stays
-//! one row:    [−∞][features as one kind of node reads them][as another kind does] …      see `Reading`
+//! leaves:     left = their own place, threshold = NaN, above which nothing is: a row that has arrived stays
+//! one row:    [features as one kind of node reads them][as another kind does] …      see `Reading`
 //! rows:       ROWS_IN_FLIGHT walk one tree together; their loads don't wait for each other
 //! ```
+//!
+//! A value is a `f32`, a threshold in LightGBM's text a double: a value is above it where it is above the greatest `f32`
+//! that the double is not below, and that one is kept. So a forest of 500 trees of 63 leaves takes 750 kB.
 //!
 //! What is missing goes where its node says. Instead of asking at each node, each row is laid out once for every way of
 //! reading it that the forest has: with what is missing as −∞ it goes left everywhere, as ∞ right.
@@ -19,6 +22,8 @@ mod parse;
 
 pub use parse::ParseError;
 
+use std::ops::Range;
+
 /// Rows that walk a tree together: enough for the loads of one to hide behind those of the others.
 const ROWS_IN_FLIGHT: usize = 8;
 
@@ -26,31 +31,32 @@ const ROWS_IN_FLIGHT: usize = 8;
 const STEPS_A_LOOK: usize = 2;
 
 /// What LightGBM takes for zero: |x| ≤ 1e-35, the constant being a C `float`.
-const ZERO_MAX: f64 = 1e-35_f32 as f64;
+const ZERO_MAX: f32 = 1e-35;
 
-/// What ∞ is read as where what is missing is read as ∞; above every finite threshold.
-const GREATEST: f64 = f64::MAX;
+/// What ∞ is read as where what is missing is read as ∞; above every threshold that is not ∞.
+const GREATEST: f32 = f32::MAX;
 
-/// Column of a row as laid out in which −∞ stands, which is above no threshold; the features follow it.
-const STAYS: u32 = 0;
+/// In a node's `feature`: its `threshold` names a bitset, and what is in it goes left.
+const CATEGORIES: u16 = 1 << 15;
 
-/// In a node's `feature`: its `threshold` is the number of a bitset, and what is in it goes left.
-const CATEGORIES: u32 = 1 << 31;
+/// A quiet NaN without the bits that are free in it.
+const NAN: u32 = 0x7fc0_0000;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Greatest value that goes left; or the number of a bitset; or what a leaf adds.
-    threshold: f64,
-    /// Place of the left child; the right one stands behind it. A leaf's own place.
-    left: u32,
+    /// Greatest value that goes left. Or, as bits: the number of a bitset; of a leaf its number in its tree, in a NaN.
+    threshold: f32,
+    /// Place of the left child in its tree; the right one stands behind it. A leaf's own place.
+    left: u16,
     /// Column of a row as laid out, with [`CATEGORIES`] where it is a category.
-    feature: u32,
+    feature: u16,
 }
 
 #[derive(Clone, Debug)]
 struct Tree {
-    /// Place of the root among the nodes.
-    root: u32,
+    /// Places among the forest's nodes and leaves.
+    nodes: Range<usize>,
+    leaves: Range<usize>,
     categories: bool,
 }
 
@@ -69,14 +75,14 @@ enum Reading {
 }
 
 impl Reading {
-    fn of(self, x: f64) -> f64 {
+    fn of(self, x: f32) -> f32 {
         let zero = x.is_nan() || x.abs() <= ZERO_MAX;
         match self {
             Reading::NanIsZero if x.is_nan() => 0.0,
-            Reading::NanLeft if x.is_nan() => f64::NEG_INFINITY,
-            Reading::NanRight if x.is_nan() => f64::INFINITY,
-            Reading::ZeroLeft if zero => f64::NEG_INFINITY,
-            Reading::ZeroRight if zero => f64::INFINITY,
+            Reading::NanLeft if x.is_nan() => f32::NEG_INFINITY,
+            Reading::NanRight if x.is_nan() => f32::INFINITY,
+            Reading::ZeroLeft if zero => f32::NEG_INFINITY,
+            Reading::ZeroRight if zero => f32::INFINITY,
             // A threshold of ∞ tells what is missing from all else, ∞ too.
             Reading::NanRight | Reading::ZeroRight => x.min(GREATEST),
             _ => x,
@@ -89,6 +95,8 @@ impl Reading {
 pub struct Forest {
     features: Vec<String>,
     nodes: Vec<Node>,
+    /// What the leaves add.
+    leaves: Vec<f64>,
     trees: Vec<Tree>,
     /// Those that its nodes have, in the order in which rows are laid out.
     readings: Vec<Reading>,
@@ -120,13 +128,13 @@ impl Forest {
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         let width = self.features.len();
         assert!(width > 0 && rows.len().is_multiple_of(width), "rows hold a value for each of the {width} features");
-        let stride = 1 + width * self.readings.len();
+        let stride = width * self.readings.len().max(1);
         let laid_out = self.lay_out(rows);
         let mut sums = vec![0.0; rows.len() / width];
         for tree in &self.trees {
             match tree.categories {
-                true => self.add_tree::<true>(tree.root, &laid_out, stride, &mut sums),
-                false => self.add_tree::<false>(tree.root, &laid_out, stride, &mut sums),
+                true => self.add_tree::<true>(tree, &laid_out, stride, &mut sums),
+                false => self.add_tree::<false>(tree, &laid_out, stride, &mut sums),
             }
         }
         if self.averaged {
@@ -135,15 +143,14 @@ impl Forest {
         sums
     }
 
-    /// Each row once for each of the forest's readings, behind what lets it stay.
-    fn lay_out(&self, rows: &[f32]) -> Vec<f64> {
+    /// Each row once for each of the forest's readings.
+    fn lay_out(&self, rows: &[f32]) -> Vec<f32> {
         let width = self.features.len();
-        let mut laid_out = Vec::with_capacity(rows.len() / width * (1 + width * self.readings.len()));
+        let mut laid_out = Vec::with_capacity(rows.len() * self.readings.len());
         for row in rows.chunks_exact(width) {
-            laid_out.push(f64::NEG_INFINITY);
             for reading in &self.readings {
                 // As LightGBM's C API does with a dense matrix: what it takes for zero becomes zero.
-                let clean = |&x: &f32| if f64::from(x).abs() <= ZERO_MAX { 0.0 } else { f64::from(x) };
+                let clean = |&x: &f32| if x.abs() <= ZERO_MAX { 0.0 } else { x };
                 laid_out.extend(row.iter().map(clean).map(|x| reading.of(x)));
             }
         }
@@ -151,36 +158,37 @@ impl Forest {
     }
 
     /// Adds a tree's leaves to the sums of all rows.
-    fn add_tree<const CATEGORIC: bool>(&self, root: u32, rows: &[f64], stride: usize, sums: &mut [f64]) {
+    fn add_tree<const CATEGORIC: bool>(&self, tree: &Tree, rows: &[f32], stride: usize, sums: &mut [f64]) {
         let whole = sums.len() / ROWS_IN_FLIGHT * ROWS_IN_FLIGHT;
         let (together, alone) = sums.split_at_mut(whole);
         for (rows, sums) in rows.chunks_exact(stride * ROWS_IN_FLIGHT).zip(together.chunks_exact_mut(ROWS_IN_FLIGHT)) {
-            self.walk::<ROWS_IN_FLIGHT, CATEGORIC>(root, rows, stride, sums);
+            self.walk::<ROWS_IN_FLIGHT, CATEGORIC>(tree, rows, stride, sums);
         }
         for (row, sum) in rows[whole * stride..].chunks_exact(stride).zip(alone) {
-            self.walk::<1, CATEGORIC>(root, row, stride, std::slice::from_mut(sum));
+            self.walk::<1, CATEGORIC>(tree, row, stride, std::slice::from_mut(sum));
         }
     }
 
     #[inline(always)]
-    fn walk<const N: usize, const CATEGORIC: bool>(&self, root: u32, rows: &[f64], stride: usize, sums: &mut [f64]) {
+    fn walk<const N: usize, const CATEGORIC: bool>(&self, tree: &Tree, rows: &[f32], stride: usize, sums: &mut [f64]) {
         assert!(rows.len() == N * stride && sums.len() == N, "{N} rows of {stride} walk together");
-        let mut places = [root; N];
+        let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * stride..][..stride]);
+        let (nodes, leaves) = (&self.nodes[tree.nodes.clone()], &self.leaves[tree.leaves.clone()]);
+        let mut places = [0_u32; N];
         loop {
             let mut moved = 0;
             for _ in 0..STEPS_A_LOOK {
                 moved = 0;
-                for (row, place) in places.iter_mut().enumerate() {
+                for (place, row) in places.iter_mut().zip(rows) {
                     // SAFETY: `parse::forest` refuses a text whose children lie outside their tree or whose features lie
-                    // outside a row; a place is a root or comes from a node; `rows` has N rows of `stride`.
-                    let node = unsafe { self.nodes.get_unchecked(*place as usize) };
+                    // outside a row as laid out; a place is the root or comes from a node.
+                    let node = unsafe { nodes.get_unchecked(*place as usize) };
                     let right = if CATEGORIC && node.feature & CATEGORIES != 0 {
-                        self.category_goes_right(node, rows[row * stride + (node.feature & !CATEGORIES) as usize])
+                        self.category_goes_right(node, row[usize::from(node.feature & !CATEGORIES)])
                     } else {
-                        let x = unsafe { *rows.get_unchecked(row * stride + node.feature as usize) };
-                        x > node.threshold
+                        unsafe { *row.get_unchecked(usize::from(node.feature)) > node.threshold }
                     };
-                    let next = node.left + u32::from(right);
+                    let next = u32::from(node.left) + u32::from(right);
                     moved |= next ^ *place;
                     *place = next;
                 }
@@ -190,17 +198,17 @@ impl Forest {
             }
         }
         for (sum, place) in sums.iter_mut().zip(places) {
-            *sum += self.nodes[place as usize].threshold;
+            *sum += leaves[(nodes[place as usize].threshold.to_bits() ^ NAN) as usize];
         }
     }
 
-    fn category_goes_right(&self, node: &Node, x: f64) -> bool {
+    fn category_goes_right(&self, node: &Node, x: f32) -> bool {
         if x.is_nan() {
             return true;
         }
         // As C++'s cast: towards zero. What does not fit an int is in no bitset.
         let Ok(category) = u32::try_from(x as i64) else { return true };
-        let (begin, end) = self.bitsets[node.threshold as usize];
+        let (begin, end) = self.bitsets[node.threshold.to_bits() as usize];
         match self.bits[begin as usize..end as usize].get(category as usize / 32) {
             Some(word) => word >> (category % 32) & 1 == 0,
             None => true,

@@ -4,9 +4,10 @@
 //! once, features inside a row, bitsets inside their list.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::str::FromStr;
 
-use super::{CATEGORIES, Forest, GREATEST, Node, Reading, STAYS, Tree};
+use super::{CATEGORIES, Forest, GREATEST, NAN, Node, Reading, Tree};
 
 /// Objectives whose output is the plain sum of the leaves.
 const PLAIN_OBJECTIVES: [&str; 6] = ["regression", "regression_l1", "quantile", "huber", "fair", "mape"];
@@ -30,6 +31,9 @@ pub enum ParseError {
     Truncated,
 }
 
+/// Leaves of a tree: its nodes are numbered by 16 bits.
+const LEAVES_MAX: usize = 1 << 15;
+
 type Lines<'a> = HashMap<&'a str, &'a str>;
 
 pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
@@ -48,6 +52,7 @@ pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
     let mut forest = Forest {
         features,
         nodes: Vec::new(),
+        leaves: Vec::new(),
         trees: Vec::new(),
         readings: Vec::new(),
         bits: Vec::new(),
@@ -86,11 +91,14 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
     if lines.get("is_linear").is_some_and(|&linear| linear != "0") {
         return Err(ParseError::Unsupported(format!("tree {tree} has linear leaves")));
     }
-    let leaf_values: Vec<f64> = many(lines, tree, "leaf_value", leaves)?;
-    let root = u32::try_from(forest.nodes.len()).map_err(|_| broken("the forest has too many nodes".into()))?;
+    if leaves > LEAVES_MAX {
+        return Err(ParseError::Unsupported(format!("tree {tree} has {leaves} leaves, more than {LEAVES_MAX}")));
+    }
+    let (root, first_leaf) = (forest.nodes.len(), forest.leaves.len());
+    forest.leaves.extend(many::<f64>(lines, tree, "leaf_value", leaves)?);
     if splits == 0 {
-        forest.nodes.push(leaf(root, leaf_values[0]));
-        forest.trees.push(Tree { root, categories: false });
+        forest.nodes.push(leaf(0, 0));
+        forest.trees.push(Tree { nodes: root..root + 1, leaves: first_leaf..first_leaf + 1, categories: false });
         return Ok(());
     }
     let feature: Vec<u16> = many(lines, tree, "split_feature", splits)?;
@@ -105,13 +113,12 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
     let mut categories = false;
     let mut next = 0;
     while next < queue.len() {
-        let place = root + next as u32;
+        let place = next as u16;
         let number = queue[next];
         next += 1;
         if number < 0 {
-            let value = usize::try_from(!number).ok().and_then(|leaf| leaf_values.get(leaf));
-            let value = *value.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?;
-            forest.nodes.push(leaf(place, value));
+            let known = u16::try_from(!number).ok().filter(|&leaf| usize::from(leaf) < leaves);
+            forest.nodes.push(leaf(place, known.ok_or_else(|| broken(format!("leaf {} of {leaves}", !number)))?));
             continue;
         }
         let split = usize::try_from(number).ok().filter(|&split| split < splits);
@@ -122,44 +129,52 @@ fn add_tree(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<(), Parse
         if usize::from(feature[split]) >= forest.features.len() {
             return Err(broken(format!("feature {} of {}", feature[split], forest.features.len())));
         }
-        let left_place = root + queue.len() as u32;
+        let left_place = queue.len() as u16;
         queue.extend([left[split], right[split]]);
         let (reading, threshold) = decide(tree, decision[split], threshold[split], &bitsets)?;
-        let column = STAYS + 1 + reading_of(forest, reading) * forest.features.len() as u32 + u32::from(feature[split]);
+        let column = reading_of(forest, reading) * forest.features.len() + usize::from(feature[split]);
+        let column = u16::try_from(column).ok().filter(|column| column & CATEGORIES == 0);
+        let column = column.ok_or_else(|| ParseError::Unsupported(format!("{} features are too many", forest.features.len())))?;
         let category = if reading == Reading::AsItIs { CATEGORIES } else { 0 };
         categories |= category != 0;
         forest.nodes.push(Node { threshold, left: left_place, feature: column | category });
     }
-    forest.trees.push(Tree { root, categories });
+    forest.trees.push(Tree { nodes: root..forest.nodes.len(), leaves: first_leaf..first_leaf + leaves, categories });
     Ok(())
 }
 
-fn leaf(place: u32, value: f64) -> Node {
-    Node { threshold: value, left: place, feature: STAYS }
+fn leaf(place: u16, number: u16) -> Node {
+    Node { threshold: f32::from_bits(NAN | u32::from(number)), left: place, feature: 0 }
+}
+
+/// The greatest `f32` that is no greater than `x`.
+fn floor(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) > x { near.next_down() } else { near }
 }
 
 /// Which of the forest's readings this one is; added where it is new.
-fn reading_of(forest: &mut Forest, reading: Reading) -> u32 {
+fn reading_of(forest: &mut Forest, reading: Reading) -> usize {
     let known = forest.readings.iter().position(|&known| known == reading);
     known.unwrap_or_else(|| {
         forest.readings.push(reading);
         forest.readings.len() - 1
-    }) as u32
+    })
 }
 
 /// LightGBM's `decision_type`: bit 0 categories, bit 1 missing goes left, bits 2–3 what is missing (0 nothing: NaN is
 /// read as 0.0; 1 zero and NaN; 2 NaN).
-fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &std::ops::Range<usize>) -> Result<(Reading, f64), ParseError> {
+fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &Range<usize>) -> Result<(Reading, f32), ParseError> {
     let broken = |detail: String| Err(ParseError::Broken { tree, detail });
     if decision & 1 != 0 {
         let bitset = bitsets.start + threshold as usize;
         if threshold < 0.0 || !bitsets.contains(&bitset) {
             return broken(format!("bitset {threshold} of {}", bitsets.len()));
         }
-        return Ok((Reading::AsItIs, bitset as f64));
+        return Ok((Reading::AsItIs, f32::from_bits(bitset as u32)));
     }
-    if threshold.is_nan() || threshold == GREATEST {
-        return broken(format!("a threshold is {threshold}"));
+    if threshold.is_nan() {
+        return broken("a threshold is NaN".into());
     }
     let left = decision & 2 != 0;
     let reading = match (decision >> 2) & 3 {
@@ -170,12 +185,20 @@ fn decide(tree: usize, decision: i32, threshold: f64, bitsets: &std::ops::Range<
         2 => Reading::NanRight,
         other => return broken(format!("missing type {other}")),
     };
-    let right = matches!(reading, Reading::NanRight | Reading::ZeroRight);
-    Ok((reading, if right { threshold.min(GREATEST) } else { threshold }))
+    let below = floor(threshold);
+    Ok(match reading {
+        // What is missing is above it, and ∞ is not.
+        Reading::NanRight | Reading::ZeroRight if threshold == f64::INFINITY => (reading, GREATEST),
+        // ∞ is above it, and the greatest number is not: there the two are read alike.
+        Reading::NanRight | Reading::ZeroRight if below == GREATEST => {
+            return Err(ParseError::Unsupported(format!("tree {tree} has a threshold of {threshold}")));
+        }
+        _ => (reading, below),
+    })
 }
 
 /// Adds a tree's bitsets to the forest's; returns which of the forest's they are.
-fn add_bitsets(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<std::ops::Range<usize>, ParseError> {
+fn add_bitsets(forest: &mut Forest, tree: usize, lines: &Lines) -> Result<Range<usize>, ParseError> {
     let first = forest.bitsets.len();
     let count: usize = one(lines, tree, "num_cat")?;
     if count == 0 {
