@@ -89,6 +89,6 @@ fn say(resolved: &[Resolved]) {
     if resolved.is_empty() {
         screen::fact("resolved", "nothing stood still");
     } else {
-        screen::fact("next", "start `hangang up` or `hangang process`; one that runs meanwhile, start again");
+        screen::fact("next", "start `hangang up` or `hangang process`; one that runs goes on by itself");
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use insta::assert_snapshot;
 
-use crate::support::{Data, Running, SOON};
+use crate::support::{Data, Running, SOON, wait_for};
 
 const VOLUMES: &str = "observed_at,spot_num,io_type,vol\n";
 const SPOTS: &str = "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow\n";
@@ -364,17 +364,40 @@ mod losing {
         resolved  traffic_volume/1#1 goes on from offset 0
         resolved  traffic_volume/2#1 goes on from offset 0
         resolved  traffic_volume/3#1 goes on from offset 0
-        next      start `hangang up` or `hangang process`; one that runs meanwhile, start again
+        next      start `hangang up` or `hangang process`; one that runs goes on by itself
         "#);
         let said = data.run(&["process", "--accept-loss", "traffic_spot"]).well();
         assert_snapshot!(said.trim(), @r#"
         resolved  traffic_spot/0#1 goes on from offset 0
-        next      start `hangang up` or `hangang process`; one that runs meanwhile, start again
+        next      start `hangang up` or `hangang process`; one that runs goes on by itself
         "#);
         until("2022-10-01T05:00+09:00").well();
         let after = landed();
         assert!(after.starts_with(before.trim_end()), "what was landed stays: before {before}after {after}");
         assert!(after.lines().count() == before.lines().count() + 1, "the new generation has landed: {after}");
+    }
+
+    #[test]
+    fn a_city_that_runs_goes_on_by_itself_once_its_loss_is_resolved() {
+        let data = Data::new();
+        let up = |more: &[&'static str]| [&["up", "--no-forecasts"], more, &NEW[..]].concat();
+        data.run(&up(&["--speed", "stepped", "--until", "2022-10-01T03:00+09:00"])).well();
+        std::fs::remove_dir_all(data.join("broker")).unwrap();
+        let mut running = data.start(&up(&["--speed", "3600"]));
+        let kafka = running.word_after("kafka     ", SOON);
+        running.until("both topics to stand still", SOON, |text| {
+            ["traffic_spot", "traffic_volume"].iter().all(|topic| text.contains(&format!("{topic}\" stands still"))).then_some(())
+        });
+        for topic in ["traffic_spot", "traffic_volume"] {
+            data.run(&["process", "--new-generation", topic, "--kafka", &kafka]).well();
+        }
+        let query = "SELECT count(*) FROM observed.traffic_volume WHERE generation = 1";
+        wait_for("rows of the new generation", SOON, || {
+            let said = data.run(&["sql", query, "--format", "csv"]).well();
+            let rows: Option<u64> = said.lines().last().and_then(|line| line.parse().ok());
+            if rows.is_some_and(|rows| rows > 0) { Ok(()) } else { Err(said) }
+        });
+        running.terminate(Duration::from_secs(60)).well();
     }
 
     #[test]
