@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clock::Clock;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
@@ -176,7 +176,9 @@ impl Thread<'_> {
                 let (done, landed) = oneshot::channel();
                 self.events.blocking_send(Event::Revoked { done }).ok()?;
                 landed.blocking_recv().ok()?;
-                self.assign(&[])
+                self.topics.iter_mut().for_each(Topic::unassign_all);
+                let unassigned = self.consumer.unassign();
+                self.answered(unassigned)
             }
         }
     }
@@ -204,12 +206,17 @@ impl Thread<'_> {
                 .expect("only topics that were subscribed are assigned");
             topic.assign(place.partition, place.generation, *next);
         }
-        let assigned = if starts.is_empty() { self.consumer.unassign() } else { self.consumer.assign(&list) };
-        if let Err(error) = assigned {
-            self.shared.broker_trouble(&error);
-        }
+        // Nothing is an answer, too: the group waits for one.
+        let assigned = self.consumer.assign(&list);
         for Start { place, .. } in starts {
             self.queue.forward(&place.topic, place.partition);
+        }
+        self.answered(assigned)
+    }
+
+    fn answered(&self, answer: KafkaResult<()>) -> Option<()> {
+        if let Err(error) = answer {
+            self.shared.broker_trouble(&error);
         }
         Some(())
     }

@@ -178,6 +178,34 @@ async fn two_processors_share_the_partitions_and_land_each_record_once() {
     lakes::rollups_equal_their_sql(&city.lake).await;
 }
 
+/// A member that was given nothing must answer all the same, or the group waits for it at its next decision.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_processors_than_partitions_come_and_go() {
+    let mut city = City::new().await;
+    city.config.client.insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    let count = FEED.partitions as i64 + 2;
+    let mut running = Vec::new();
+    let settled = async |running: &[Processor], round: i64| {
+        city.publish(FEED.topic(), good(round * 100..(round + 1) * 100)).await;
+        for processor in running {
+            let settled = tokio::time::timeout(SETTLED_WITHIN, processor.settled()).await;
+            settled.unwrap_or_else(|_| panic!("round {round}: {:?}", processor.status())).unwrap();
+        }
+    };
+    for round in 0..count {
+        running.push(city.processor().await);
+        // Long enough to be known to the group, so that its next decision is about all of them.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        settled(&running, round).await;
+    }
+    for round in count..2 * count - 1 {
+        running.remove(0).stop().await;
+        settled(&running, round).await;
+    }
+    running.remove(0).stop().await;
+    assert_eq!(observed(&city.lake).await, (2 * count - 1) * 100);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_sent_twice_is_quarantined_once_and_one_without_a_source_each_time() {
     let city = City::new().await;
