@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use clock::Stepper;
 use stream_processor::Processor;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::city::{CityArgs, OwnCity};
@@ -58,43 +59,52 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
 
     let processor = Arc::new(stages::process(&config, &own.city, &lake).await?);
     let producers = Arc::new(stages::produce(&config, &own.city, &lake, &cancel).await?);
-    let maintaining = tokio::spawn(lake::maintain(lake.clone(), Default::default(), cancel.clone()));
     let overview = Arc::new(RwLock::new(serde_json::Value::Null));
     let status = {
         let overview = overview.clone();
         Arc::new(move || overview.read().expect("no writer panics").clone())
     };
     let (api, postgres) = stages::serve(&config, &own.city, &lake, status, &cancel).await?;
-    let mut working = Vec::new();
+    let mut working = JoinSet::new();
+    let (kept, stop) = (lake.clone(), cancel.clone());
+    working.spawn(async move {
+        lake::maintain(kept, Default::default(), stop).await;
+        Ok(())
+    });
     if !args.no_forecasts {
         let landed = live::landed(processor.clone(), producers.clone());
-        working.push(tokio::spawn(forecast::schedule(lake.clone(), clock.clone(), landed, cancel.clone())));
+        working.spawn(forecast::schedule(lake.clone(), clock.clone(), landed, cancel.clone()));
         let say = |said: &str| tracing::info!("{said}");
-        working.push(tokio::spawn(training::schedule(&config, TARGETS, lake.clone(), clock.clone(), say, cancel.clone())));
+        working.spawn(training::schedule(&config, TARGETS, lake.clone(), clock.clone(), say, cancel.clone()));
     }
     addresses(&config, &own, &api, &postgres);
 
     let showing = tokio::spawn(live::show(config.clone(), lake.clone(), clock.clone(), overview, cancel.clone()));
     let until = args.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let went = match own.stepper.take() {
-        Some(stepper) => step(stepper, until, &processor, &cancel).await,
-        None => tokio::select! {
-            () = clock.sleep_until(until) => Ok(()),
-            () = cancel.cancelled() => Ok(()),
-            fault = processor.ended() => Err(fault.into()),
-        },
+    let stepper = own.stepper.take();
+    let time = async {
+        if let Some(stepper) = stepper {
+            return step(stepper, until, &processor, &cancel).await;
+        }
+        clock.sleep_until(until).await;
+        Ok(())
+    };
+    let mut went = tokio::select! {
+        went = time => went,
+        () = cancel.cancelled() => Ok(()),
+        fault = processor.ended() => Err(fault.into()),
+        Some(ended) = working.join_next() => well(ended),
     };
 
     // In the order of a record's life, so that nothing is left on the way.
     cancel.cancel();
     showing.await.context("the live line")?;
     fact("stopping", "what was fetched is published, what is published is landed");
-    for work in working {
-        work.await.context("the forecasts")??;
+    while let Some(ended) = working.join_next().await {
+        went = went.and(well(ended));
     }
     Arc::into_inner(producers).expect("the schedules have ended").stop().await;
     Arc::into_inner(processor).expect("the schedules have ended").stop().await;
-    maintaining.await.context("the lake's upkeep")?;
     api.stopped().await?;
     postgres.stopped().await;
     if let Some(broker) = broker {
@@ -105,6 +115,11 @@ pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     went?;
     fact("stopped", format!("at {} city time; `hangang up` goes on from there", screen::kst(now)));
     Ok(())
+}
+
+/// What a schedule says that has ended: a fault of its own is an error like any other.
+fn well(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    ended.context("a schedule has ended by a fault of its own, told above; nothing is lost: start again, and it goes on")?
 }
 
 /// Moves a stepped city until `until`.

@@ -450,14 +450,18 @@ mod losing {
     }
 
     #[test]
-    fn a_fault_of_the_processor_ends_the_city_in_order_and_the_next_start_goes_on() {
+    fn a_fault_within_ends_the_city_in_order_and_the_next_start_goes_on() {
         let data = Data::new();
         let arguments = [&["up", "--no-forecasts", "--speed", "3600"], &NEW[..]].concat();
-        let mut up = data.hangang(&arguments);
-        up.env("HANGANG_KILL_NOTES", data.join("notes")).env("HANGANG_FAULT_AT", "land.before-commit:3");
-        let said = Running::start("hangang up", up).ended(SOON).badly();
-        assert!(said.contains("asks for a fault here, at land.before-commit"), "{said}");
-        assert_snapshot!(said.lines().last().unwrap(), @"hangang: the processor has ended by a fault of its own, told above; nothing is lost: start again, and it goes on from what has landed");
+        let with_a_fault_at = |point: &str| {
+            let mut up = data.hangang(&arguments);
+            up.env("HANGANG_KILL_NOTES", data.join("notes")).env("HANGANG_FAULT_AT", format!("{point}:1"));
+            let said = Running::start("hangang up", up).ended(SOON).badly();
+            assert!(said.contains(&format!("asks for a fault here, at {point}")), "{said}");
+            said.lines().last().unwrap().to_owned()
+        };
+        assert_snapshot!(with_a_fault_at("land.before-commit"), @"hangang: the processor has ended by a fault of its own, told above; nothing is lost: start again, and it goes on from what has landed");
+        assert_snapshot!(with_a_fault_at("compact.before-commit").split_once("it goes on").unwrap().0, @"hangang: a schedule has ended by a fault of its own, told above; nothing is lost: start again, and ");
         let mut up = data.start(&arguments);
         up.until("rows to land", SOON, |text| text.contains(" rows landed").then_some(()));
         up.terminate(Duration::from_secs(60)).well();

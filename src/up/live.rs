@@ -45,6 +45,9 @@ fn line(overview: &Overview) -> String {
     let dead: i64 = overview.feeds.iter().map(|feed| feed.dead_letters).sum();
     parts.push(format!("{} rows landed", screen::count(rows.unsigned_abs())));
     parts.push(lag.map_or("lag unknown".to_owned(), |lag| format!("lag {}", screen::count(lag.unsigned_abs()))));
+    for feed in overview.feeds.iter().filter(|feed| feed.lost.is_some()) {
+        parts.push(format!("{} stands still", feed.feed));
+    }
     if dead > 0 {
         parts.push(format!("{} dead letters", screen::count(dead.unsigned_abs())));
     }
