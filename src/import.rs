@@ -65,17 +65,18 @@ async fn import(lake: &Lake, files: &[PathBuf], received_until: Option<DateTime<
     let options = ImportOptions { received_until, now };
     let report = stream_processor::import(lake, files, options, &|done, total| progress.report(done, total)).await?;
     let took = progress.finish();
-    fact(
-        "imported",
-        format!(
-            "{} lines in {}: {} new, {} revised, {} known already, {} without a value",
-            screen::count(report.lines),
-            screen::duration(took),
-            screen::count(report.added),
-            screen::count(report.revised),
-            screen::count(report.known),
-            screen::count(report.empty),
-        ),
-    );
+    let mut parts = vec![
+        format!("{} new", screen::count(report.added)),
+        format!("{} revised", screen::count(report.revised)),
+        format!("{} known already", screen::count(report.known)),
+        format!("{} without a value", screen::count(report.empty)),
+    ];
+    if report.repeated > 0 {
+        parts.push(format!("{} given again by a later line", screen::count(report.repeated)));
+    }
+    if report.left_out > 0 {
+        parts.push(format!("{} received after the start, which are polled", screen::count(report.left_out)));
+    }
+    fact("imported", format!("{} lines in {}: {}", screen::count(report.lines), screen::duration(took), parts.join(", ")));
     Ok(())
 }
