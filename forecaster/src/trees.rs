@@ -98,7 +98,7 @@ pub struct Forest {
     /// What the leaves add.
     leaves: Vec<f64>,
     trees: Vec<Tree>,
-    /// Those that its nodes have, in the order in which rows are laid out.
+    /// Those that its nodes have, in the order in which rows are laid out. At least one: leaves read a row, too.
     readings: Vec<Reading>,
     /// Bitsets of categories, one behind the other, and where each begins and ends.
     bits: Vec<u32>,
@@ -128,7 +128,7 @@ impl Forest {
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         let width = self.features.len();
         assert!(width > 0 && rows.len().is_multiple_of(width), "rows hold a value for each of the {width} features");
-        let stride = width * self.readings.len().max(1);
+        let stride = width * self.readings.len();
         let laid_out = self.lay_out(rows);
         let mut sums = vec![0.0; rows.len() / width];
         for tree in &self.trees {

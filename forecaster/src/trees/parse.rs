@@ -62,6 +62,9 @@ pub(super) fn forest(text: &str) -> Result<Forest, ParseError> {
     for (number, section) in sections.enumerate() {
         add_tree(&mut forest, number, &lines(section))?;
     }
+    if forest.readings.is_empty() {
+        forest.readings.push(Reading::AsItIs);
+    }
     Ok(forest)
 }
 

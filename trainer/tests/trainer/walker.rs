@@ -101,6 +101,20 @@ fn the_walker_is_bit_equal_when_outputs_are_averaged() {
 }
 
 #[test]
+fn the_walker_is_bit_equal_where_no_tree_splits() {
+    let (columns, targets) = table(3, 500);
+    let weights = vec![1.0; targets.len()];
+    let rows = Rows { columns: &columns, features: &FEATURES, targets: &targets, weights: &weights, categories: &[] };
+    let parameters = [("objective", "regression".to_owned()), ("min_data_in_leaf", "5000".to_owned())];
+    let text = grow(rows, &parameters, 3, &|_| ()).unwrap();
+    let forest = Forest::parse(&text).unwrap();
+    assert!(forest.trees() > 0, "a tree that is a leaf is one");
+    let found = forest.predict(&columns);
+    assert_eq!(found, Booster::read(&text).unwrap().predict(&columns, WIDTH).unwrap());
+    assert!(found[0] != 0.0, "{}", found[0]);
+}
+
+#[test]
 fn equal_tables_grow_equal_trees_byte_for_byte() {
     let (columns, targets) = table(3, 4000);
     let weights = vec![1.0; targets.len()];
