@@ -27,3 +27,8 @@ pub use error::BrokerError;
 const LEADER_EPOCH: i32 = 0;
 /// Bytes of the greatest batch. Dead letters carry whole answers of an upstream, so Kafka's 1 MiB would be too little.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/broker/main.rs"]
+mod tests;

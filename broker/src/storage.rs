@@ -12,7 +12,6 @@
 //! ```
 
 pub(crate) mod batch;
-pub(crate) mod files;
 pub(crate) mod log;
 pub(crate) mod partition;
 pub(crate) mod producers;

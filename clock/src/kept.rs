@@ -19,12 +19,10 @@ pub fn read(path: &Path) -> Result<Option<DateTime<Utc>>, ClockError> {
         .map_err(|error: chrono::ParseError| ClockError::Damaged { path: path.display().to_string(), detail: error.to_string() })
 }
 
-/// Keeps a time. Replaces the file in one step, so that a kill leaves the old or the new lease, never half of one.
+/// Keeps a time, so that it outlives a power cut.
 pub fn write(path: &Path, instant: DateTime<Utc>) -> Result<(), ClockError> {
     let keep = |source| ClockError::Keep { path: path.display().to_string(), source };
-    let temporary = path.with_extension("new");
-    std::fs::write(&temporary, instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)).map_err(keep)?;
-    std::fs::rename(&temporary, path).map_err(keep)
+    durable::replace(path, instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true).as_bytes()).map_err(keep)
 }
 
 #[cfg(test)]

@@ -19,12 +19,19 @@ const RENEWAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct Scaled {
     state: Arc<Mutex<State>>,
+    file: Arc<Mutex<Leases>>,
     speed: f64,
     renewal: tokio::task::JoinHandle<()>,
 }
 
-struct State {
+/// The file with the lease. Held while it is written, so that nobody who asks for the time waits for the disk.
+struct Leases {
     path: PathBuf,
+    /// The clock has stopped, and left its last moment in the file.
+    stopped: bool,
+}
+
+struct State {
     started_at: Instant,
     start: DateTime<Utc>,
     speed: f64,
@@ -37,11 +44,13 @@ impl Scaled {
     pub(crate) fn start(path: &Path, start: DateTime<Utc>, speed: f64) -> Result<Scaled, ClockError> {
         assert!(speed > 0.0 && speed.is_finite(), "a city's speed is positive");
         let start = read(path)?.unwrap_or(start);
-        let mut state = State { path: path.to_owned(), started_at: Instant::now(), start, speed, lease: start, latest: start };
-        state.renew()?;
+        let mut state = State { started_at: Instant::now(), start, speed, lease: start, latest: start };
+        state.lease = state.position(LEASE);
+        write(path, state.lease)?;
         let state = Arc::new(Mutex::new(state));
-        let renewal = tokio::spawn(keep_renewing(Arc::downgrade(&state)));
-        Ok(Scaled { state, speed, renewal })
+        let file = Arc::new(Mutex::new(Leases { path: path.to_owned(), stopped: false }));
+        let renewal = tokio::spawn(keep_renewing(state.clone(), file.clone()));
+        Ok(Scaled { state, file, speed, renewal })
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -59,19 +68,22 @@ impl Scaled {
 impl Drop for Scaled {
     fn drop(&mut self) {
         self.renewal.abort();
-        let state = self.state.lock().expect("no holder of the clock panics");
-        if let Err(error) = write(&state.path, state.latest) {
+        let mut file = self.file.lock().expect("no holder of the lease panics");
+        file.stopped = true;
+        let latest = self.state.lock().expect("no holder of the clock panics").latest;
+        if let Err(error) = write(&file.path, latest) {
             tracing::warn!(%error, "the city's time could not be kept at its last moment; it goes on from its lease");
         }
     }
 }
 
-async fn keep_renewing(state: std::sync::Weak<Mutex<State>>) {
+async fn keep_renewing(state: Arc<Mutex<State>>, file: Arc<Mutex<Leases>>) {
     let mut failing = false;
     loop {
         tokio::time::sleep(RENEWAL).await;
-        let Some(state) = state.upgrade() else { return };
-        let renewed = state.lock().expect("no holder of the clock panics").renew();
+        let (state, file) = (state.clone(), file.clone());
+        let renewed = tokio::task::spawn_blocking(move || file.lock().expect("no holder of the lease panics").renew(&state));
+        let renewed = renewed.await.expect("keeping a time does not panic");
         match renewed {
             Ok(()) => failing = false,
             Err(error) if !failing => {
@@ -83,18 +95,24 @@ async fn keep_renewing(state: std::sync::Weak<Mutex<State>>) {
     }
 }
 
+impl Leases {
+    fn renew(&self, state: &Mutex<State>) -> Result<(), ClockError> {
+        if self.stopped {
+            return Ok(());
+        }
+        let locked = || state.lock().expect("no holder of the clock panics");
+        let lease = locked().position(LEASE);
+        write(&self.path, lease)?;
+        locked().lease = lease;
+        Ok(())
+    }
+}
+
 impl State {
     fn position(&self, ahead: Duration) -> DateTime<Utc> {
         let passed = (self.started_at.elapsed() + ahead).mul_f64(self.speed);
         // Whole microseconds, as the file keeps them: a finer answer would lie after what a restart reads.
         self.start + TimeDelta::microseconds(i64::try_from(passed.as_micros()).expect("a process does not run for 292,000 years"))
-    }
-
-    fn renew(&mut self) -> Result<(), ClockError> {
-        let lease = self.position(LEASE);
-        write(&self.path, lease)?;
-        self.lease = lease;
-        Ok(())
     }
 }
 

@@ -48,7 +48,7 @@ pub fn write_history(
             written.rows += city.ids().len() as u64 * DIRECTIONS.len() as u64;
             written.values += values;
         }
-        file.finish()
+        file.finish().map(|_| ())
     })
     .map_err(failed)?;
     progress(hours, hours);
@@ -66,7 +66,7 @@ pub fn write_spots(city: &dyn City, path: &Path, at: DateTime<Utc>) -> Result<()
             let tail = [&spot.district, &spot.address, &spot.inflow, &spot.outflow];
             lines.write_record(head.into_iter().chain(tail))?;
         }
-        lines.into_inner().map_err(csv::IntoInnerError::into_error)
+        lines.flush()
     })
     .map_err(SimulatorError::write(path))
 }
@@ -85,11 +85,11 @@ fn lines(city: &dyn City, hour: DateTime<Utc>) -> (String, u64) {
     (lines, totals.iter().flatten().count() as u64)
 }
 
-/// Writes beside `path` and renames, so that a stop leaves the old file or the new, never half of one.
-fn replace(path: &Path, write: impl FnOnce(BufWriter<File>) -> std::io::Result<BufWriter<File>>) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let file = write(BufWriter::new(File::create(&beside)?))?.into_inner()?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+/// Replaces `path`, buffered.
+fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> std::io::Result<()> {
+    durable::write(path, durable::Place::Replace, |file| {
+        let mut file = BufWriter::new(file);
+        fill(&mut file)?;
+        file.flush()
+    })
 }

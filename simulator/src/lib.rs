@@ -26,3 +26,8 @@ pub use error::SimulatorError;
 pub use faults::Faults;
 pub use history::{HistoryWritten, write_history, write_spots};
 pub use server::{Simulator, SimulatorConfig};
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/simulator.rs"]
+mod tests;

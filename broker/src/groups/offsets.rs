@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::{Buf, BufMut};
 
 use crate::BrokerError;
-use crate::storage::files::write_whole;
 
 /// Commits kept for all groups together; one takes about 200 bytes of memory.
 const OFFSETS_MAX: usize = 200_000;
@@ -161,7 +160,7 @@ impl Journal {
 
     fn rewrite(&mut self) -> io::Result<()> {
         let bytes: Vec<u8> = self.committed.iter().flat_map(|(place, committed)| encode(place, committed)).collect();
-        write_whole(&self.path, &bytes)?;
+        durable::replace(&self.path, &bytes)?;
         self.file = Arc::new(OpenOptions::new().read(true).write(true).open(&self.path)?);
         self.size = bytes.len() as u64;
         self.live_bytes = self.size;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch::{BatchHeader, HEADER_BYTES, placed_header};
-use super::files::{sync_folder, write_whole};
 use super::producers::{Producers, Verdict};
 use super::read::Range;
 use super::segment::{Segment, index_path, log_path, scan};
@@ -89,7 +88,7 @@ impl Log {
             tracing::warn!(path = %path.display(), bytes_cut, %fault, "cut a torn tail, which no one was told is kept");
             metrics::counter!("hangang_broker_torn_tail_bytes_total").increment(bytes_cut);
         }
-        sync_folder(folder).map_err(BrokerError::storage("sync", folder))?;
+        durable::sync_folder(folder).map_err(BrokerError::storage("sync", folder))?;
 
         let first = sealed.first().map_or(active.base_offset, |segment| segment.base_offset);
         // A power cut may have taken records that were deleted before they were synced.
@@ -161,10 +160,10 @@ impl Log {
         self.file.sync_all()?;
         self.active.write_index(&self.folder)?;
         let next = Segment::empty(self.active.next_offset);
-        write_whole(&producers_path(&self.folder, next.base_offset), &self.producers.encode())?;
+        durable::replace(&producers_path(&self.folder, next.base_offset), &self.producers.encode())?;
         let path = next.log_path(&self.folder);
         let file = OpenOptions::new().create(true).read(true).write(true).truncate(true).open(path)?;
-        sync_folder(&self.folder)?;
+        durable::sync_folder(&self.folder)?;
         remove_if_there(&producers_path(&self.folder, self.active.base_offset))?;
         self.sealed.push(Arc::new(std::mem::replace(&mut self.active, next)));
         self.file = Arc::new(file);
@@ -234,7 +233,7 @@ impl Log {
             return Ok(self.start_offset);
         }
         assert!(offset <= self.active.next_offset, "the caller has checked the offset against the log's end");
-        write_whole(&self.folder.join(START_FILE), offset.to_string().as_bytes())?;
+        durable::replace(&self.folder.join(START_FILE), offset.to_string().as_bytes())?;
         self.start_offset = offset;
         while let Some(first) = self.sealed.first().filter(|first| first.next_offset <= offset) {
             remove_if_there(&index_path(&self.folder, first.base_offset))?;

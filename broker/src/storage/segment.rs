@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf, BufMut};
 
 use super::batch::{BatchHeader, Fault, HEADER_BYTES};
-use super::files::write_whole;
 use crate::BrokerError;
 
 /// Log bytes between two entries of the index, as in Kafka: what a look-up reads too much at most.
@@ -89,7 +88,7 @@ impl Segment {
             bytes.put_i64(entry.max_timestamp_before);
         }
         bytes.put_u32(crc32c::crc32c(&bytes));
-        write_whole(&index_path(folder, self.base_offset), &bytes)
+        durable::replace(&index_path(folder, self.base_offset), &bytes)
     }
 
     /// The sealed segment at `base_offset`, from its index; none where that is missing, damaged or of another length.

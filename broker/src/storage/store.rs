@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::files::{sync_folder, write_whole};
 use super::topic::Topic;
 use crate::BrokerError;
 
@@ -130,7 +129,7 @@ impl Store {
             std::fs::remove_dir_all(&removed)?;
         }
         std::fs::rename(self.topic_folder(name), &removed)?;
-        sync_folder(&self.folder.join("topics"))?;
+        durable::sync_folder(&self.folder.join("topics"))?;
         self.topics.write().expect("no holder of the topics panics").remove(name);
         self.names.write().expect("no holder of the names panics").remove(&topic.id);
         topic.partitions.iter().for_each(|partition| partition.delete());
@@ -144,7 +143,7 @@ impl Store {
         let mut ids = self.producer_ids.lock().expect("no holder of the ids panics");
         if ids.next == ids.reserved {
             let reserved = ids.reserved + PRODUCER_IDS_STEP;
-            write_whole(&self.folder.join("producer-ids"), reserved.to_string().as_bytes())?;
+            durable::replace(&self.folder.join("producer-ids"), reserved.to_string().as_bytes())?;
             ids.reserved = reserved;
         }
         ids.next += 1;
@@ -189,7 +188,7 @@ fn read_cluster_id(folder: &Path) -> Result<String, BrokerError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let kept = Kept { format: FORMAT, cluster_id: Uuid::new_v4().simple().to_string() };
             let text = serde_json::to_vec_pretty(&kept).expect("text and numbers are JSON");
-            write_whole(&path, &text).map_err(BrokerError::storage("write", &path))?;
+            durable::replace(&path, &text).map_err(BrokerError::storage("write", &path))?;
             kept
         }
         Err(error) => return Err(BrokerError::storage("read", &path)(error)),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::files::{sync_folder, write_whole};
 use super::partition::Partition;
 use crate::BrokerError;
 
@@ -27,9 +26,25 @@ pub(crate) struct Topic {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
+    #[serde(with = "id_text")]
     id: Uuid,
     partitions: u32,
     settings: BTreeMap<String, String>,
+}
+
+/// An id in its usual writing. `uuid`'s own feature for this would build DataFusion, which knows it too, anew.
+mod id_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use uuid::Uuid;
+
+    pub fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Topic {
@@ -46,9 +61,9 @@ impl Topic {
         let opened = open_partitions(folder, &kept, segment_bytes)?;
         let path = folder.join(TOPIC_FILE);
         let text = serde_json::to_vec_pretty(&kept).expect("text and numbers are JSON");
-        write_whole(&path, &text).map_err(BrokerError::storage("write", &path))?;
+        durable::replace(&path, &text).map_err(BrokerError::storage("write", &path))?;
         let parent = folder.parent().expect("a topic lies in the folder of topics");
-        sync_folder(parent).map_err(BrokerError::storage("sync", parent))?;
+        durable::sync_folder(parent).map_err(BrokerError::storage("sync", parent))?;
         Ok(Topic { name: name.to_owned(), id: kept.id, settings: kept.settings, partitions: opened })
     }
 
@@ -89,7 +104,7 @@ fn open_partitions(folder: &Path, kept: &Kept, segment_bytes: u64) -> Result<Vec
         Partition::open(&folder, segment_bytes).map(Arc::new)
     };
     let opened = (0..kept.partitions).map(open).collect::<Result<Vec<_>, _>>()?;
-    sync_folder(folder).map_err(BrokerError::storage("sync", folder))?;
+    durable::sync_folder(folder).map_err(BrokerError::storage("sync", folder))?;
     Ok(opened)
 }
 
