@@ -125,6 +125,8 @@ impl Feed {
             columns: self.columns.iter().chain(LINEAGE).copied().collect(),
             key: vec!["topic", "generation", "partition", "offset"],
             time: "observed_at",
+            apart: None,
+            replaced: false,
         }
     }
 

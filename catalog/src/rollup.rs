@@ -49,6 +49,8 @@ impl Rollup {
             columns: self.columns.to_vec(),
             key: self.keys.to_vec(),
             time: "observed_at",
+            apart: None,
+            replaced: true,
         }
     }
 

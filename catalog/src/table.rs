@@ -40,6 +40,10 @@ pub struct Table {
     pub key: Vec<&'static str>,
     /// The instant column by which files are ordered, pruned and compacted.
     pub time: &'static str,
+    /// A text column whose values never share a file, where rows of one value are replaced and those of another are not.
+    pub apart: Option<&'static str>,
+    /// Whether windows of its newest days are replaced again and again; else rows are only added.
+    pub replaced: bool,
 }
 
 impl Table {

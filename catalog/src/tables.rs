@@ -37,6 +37,8 @@ pub fn quarantine() -> Table {
         ],
         key: vec!["dead_letter_topic", "dead_letter_partition", "dead_letter_offset"],
         time: "refused_at",
+        apart: None,
+        replaced: false,
     }
 }
 
@@ -67,6 +69,8 @@ pub fn models() -> Table {
         ],
         key: vec!["target", "bundle", "decided_at"],
         time: "decided_at",
+        apart: None,
+        replaced: false,
     }
 }
 
@@ -97,6 +101,8 @@ pub fn forecasts() -> Table {
         columns,
         key: vec!["target", "series", "issued_at", "valid_at"],
         time: "issued_at",
+        apart: None,
+        replaced: false,
     }
 }
 
@@ -110,5 +116,7 @@ pub fn accuracy() -> Table {
         columns,
         key: vec!["target", "series", "issued_at", "valid_at"],
         time: "valid_at",
+        apart: Some("target"),
+        replaced: true,
     }
 }

@@ -31,6 +31,12 @@ pub enum LakeError {
     )]
     SchemaMismatch { table: String, detail: String },
 
+    /// A kept file that holds less than was written, or something else.
+    #[error(
+        "\"{file}\" {detail}: it is damaged, and table \"{table}\" is not read without it. `hangang status --check` says what else is, and what mends it"
+    )]
+    Damaged { file: String, table: String, detail: String },
+
     #[error("\"{what}\" is not in the lake at \"{at}\"; {hint}")]
     NotFound { what: String, at: String, hint: &'static str },
 

@@ -2,6 +2,7 @@
 //!
 //! A file is never changed. Which files are a table's is the log's business ([`crate::snapshot`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
@@ -10,7 +11,6 @@ use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::Statistics;
-use deltalake::kernel::Add;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -21,6 +21,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics as ColumnChunkStatistics;
 use parquet::schema::types::ColumnPath;
 
+use crate::delta::action::Add;
+use crate::snapshot::Declared;
 use crate::{LakeError, Windows, statistics};
 
 /// Rows of a row group: small enough that a window of a compacted file costs one or two groups.
@@ -39,21 +41,39 @@ pub(crate) struct DataFile {
     pub path: String,
     pub size: i64,
     pub modified_ms: i64,
+    /// The statistics as the log has them.
+    stats: Option<String>,
     /// In the order of the table's columns.
     pub statistics: Arc<Statistics>,
     /// Least and greatest time, in microseconds, both included; none where another writer did not say.
     pub times: Option<(i64, i64)>,
+    /// The one value of the column that keeps files apart; none where there is no such column, or another writer put
+    /// several values together.
+    pub part: Option<String>,
 }
 
 impl DataFile {
-    pub fn new(add: &Add, schema: &SchemaRef, time: usize) -> DataFile {
-        let statistics = statistics::from_json(schema, add.stats.as_deref());
+    pub fn new(add: &Add, declared: &Declared) -> DataFile {
+        let statistics = statistics::from_json(&declared.schema, add.stats.as_deref());
         DataFile {
             path: add.path.clone(),
             size: add.size,
             modified_ms: add.modification_time,
-            times: statistics::times(&statistics, time),
+            stats: add.stats.clone(),
+            times: statistics::times(&statistics, declared.time),
+            part: declared.apart.and_then(|column| statistics::only_text(&statistics, column)),
             statistics: Arc::new(statistics),
+        }
+    }
+
+    /// The action that adds it, as a checkpoint has it.
+    pub fn add(&self) -> Add {
+        Add {
+            path: self.path.clone(),
+            size: self.size,
+            modification_time: self.modified_ms,
+            stats: self.stats.clone(),
+            ..Add::default()
         }
     }
 
@@ -65,25 +85,57 @@ impl DataFile {
     pub fn touches(&self, windows: &Windows) -> bool {
         self.times.is_none_or(|(least, greatest)| windows.overlap_micros(least, greatest))
     }
+
+    /// Whether any of its rows may be of `part`; every row is where nothing is kept apart.
+    pub fn may_hold(&self, part: Option<&str>) -> bool {
+        part.zip(self.part.as_deref()).is_none_or(|(wanted, held)| wanted == held)
+    }
 }
 
 /// What a table's files have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub store: Arc<dyn ObjectStore>,
-    /// For messages.
+    /// The table's name and place, for messages.
+    pub name: String,
     pub at: String,
     pub schema: SchemaRef,
     /// Position of the table's time column.
     pub time: usize,
+    /// Position of the column whose values never share a file.
+    pub apart: Option<usize>,
 }
 
 impl Files {
     /// Writes rows as files of at most [`FILE_ROWS_MAX`], each sorted by time, and gives the actions that add them.
     /// No rows, no file.
     pub async fn write(&self, rows: &[RecordBatch], data_change: bool) -> Result<Vec<Add>, LakeError> {
-        let files = chunks(rows, FILE_ROWS_MAX).into_iter().map(|chunk| self.write_one(chunk, data_change));
+        let mut files = Vec::new();
+        for rows in self.parted(rows)? {
+            files.extend(chunks(&rows, FILE_ROWS_MAX).into_iter().map(|chunk| self.write_one(chunk, data_change)));
+        }
         futures::stream::iter(files).buffered(WRITE_AT_ONCE).try_collect().await
+    }
+
+    /// Rows by the value of the column that keeps files apart.
+    fn parted(&self, rows: &[RecordBatch]) -> Result<Vec<Vec<RecordBatch>>, LakeError> {
+        let Some(apart) = self.apart else { return Ok(vec![rows.to_vec()]) };
+        let mut parts: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        for batch in rows {
+            let values = batch.column(apart).as_string::<i32>();
+            for value in values.iter().flatten().collect::<BTreeSet<_>>() {
+                let of_part = self.of_part(batch, value)?;
+                parts.entry(value.to_owned()).or_default().push(of_part);
+            }
+        }
+        Ok(parts.into_values().collect())
+    }
+
+    /// The rows of one part.
+    fn of_part(&self, rows: &RecordBatch, part: &str) -> Result<RecordBatch, LakeError> {
+        let values = rows.column(self.apart.expect("only such tables have parts")).as_string::<i32>();
+        let mask: BooleanArray = values.iter().map(|value| Some(value == Some(part))).collect();
+        filter_record_batch(rows, &mask).map_err(|error| self.failed("parting rows", &error))
     }
 
     async fn write_one(&self, rows: Vec<RecordBatch>, data_change: bool) -> Result<Add, LakeError> {
@@ -132,12 +184,22 @@ impl Files {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(self.failed("reading a file", &error)),
         };
+        if bytes.len() as i64 != file.size {
+            return Err(self.damaged(file, format!("has {} of its {} bytes", bytes.len(), file.size)));
+        }
         let files = self.clone();
         let windows = windows.cloned();
         let decoded = tokio::task::spawn_blocking(move || files.decode(bytes, windows.as_ref()))
             .await
             .expect("reading a file does not panic");
-        decoded.map(Some)
+        decoded.map(Some).map_err(|error| match error {
+            LakeError::Other { detail, .. } => self.damaged(file, format!("cannot be read: {detail}")),
+            other => other,
+        })
+    }
+
+    pub fn damaged(&self, file: &DataFile, detail: impl Into<String>) -> LakeError {
+        LakeError::Damaged { file: format!("{}{}", self.at, file.path), table: self.name.clone(), detail: detail.into() }
     }
 
     fn decode(&self, bytes: Bytes, windows: Option<&Windows>) -> Result<Vec<RecordBatch>, LakeError> {
@@ -172,13 +234,25 @@ impl Files {
         Ok(rows)
     }
 
+    /// The rows that are of another part than `part`, or lie outside of `windows`.
+    pub fn outside(&self, rows: &RecordBatch, part: Option<&str>, windows: &Windows) -> Result<RecordBatch, LakeError> {
+        let values = self.apart.map(|column| rows.column(column).as_string::<i32>());
+        let is_of = |row: usize| part.zip(values).is_none_or(|(part, values)| values.is_valid(row) && values.value(row) == part);
+        let times = self.times(rows);
+        let mask = (0..rows.num_rows()).map(|row| Some(!(is_of(row) && windows.contains_micros(times[row]))));
+        self.masked(rows, &mask.collect())
+    }
+
     /// The rows whose time is wanted.
     pub fn filter(&self, rows: &RecordBatch, wanted: impl Fn(i64) -> bool) -> Result<RecordBatch, LakeError> {
-        let mask: BooleanArray = self.times(rows).iter().map(|&time| Some(wanted(time))).collect();
+        self.masked(rows, &self.times(rows).iter().map(|&time| Some(wanted(time))).collect())
+    }
+
+    fn masked(&self, rows: &RecordBatch, mask: &BooleanArray) -> Result<RecordBatch, LakeError> {
         if mask.true_count() == mask.len() {
             return Ok(rows.clone());
         }
-        filter_record_batch(rows, &mask).map_err(|error| self.failed("filtering rows", &error))
+        filter_record_batch(rows, mask).map_err(|error| self.failed("filtering rows", &error))
     }
 
     /// The same rows under the table's schema: columns by name, other writers' text and instants as ours.

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use catalog::TableName;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::{Action, MetadataExt, Protocol, StructType, new_metadata};
-use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use url::Url;
 
+use crate::delta::action::{Action, Format, Metadata, Protocol, READER_VERSION, WRITER_VERSION};
+use crate::delta::schema;
 use crate::file::Files;
-use crate::log::Log;
+use crate::log::{Log, Operation};
 use crate::place::Place;
 use crate::session;
 use crate::snapshot::Declared;
@@ -122,37 +121,36 @@ impl std::fmt::Debug for Lake {
 }
 
 async fn open_table(place: &Place, declared: catalog::Table) -> Result<Shared, LakeError> {
-    let (store, log_store) = place.table(&declared.name);
+    let store = place.table(&declared.name);
     let at = place.at(&declared.name);
     let schema = declared.schema();
     let time = schema.index_of(declared.time).expect("a table's time is one of its columns");
-    let replayed = Declared { name: declared.name.to_string(), schema: schema.clone(), time };
-    let log = Log { store: log_store, declared: replayed, at: at.clone() };
+    let apart = declared.apart.map(|column| schema.index_of(column).expect("what keeps a table's files apart is a column"));
+    let replayed = Declared { name: declared.name.to_string(), schema: schema.clone(), time, apart };
+    let name = declared.name.to_string();
+    let log = Log { store: store.clone(), declared: replayed, at: at.clone() };
     let mut snapshot = log.load().await?;
     if snapshot.version < 0 {
         create(&log, &declared).await?;
         snapshot = log.load().await?;
     }
-    Ok(Shared::new(declared, log, Files { store, at, schema, time }, snapshot))
+    Ok(Shared::new(declared, log, Files { store, name, at, schema, time, apart }, snapshot))
 }
 
 /// Commits version 0. Where another process did so meanwhile, that one's is taken.
 async fn create(log: &Log, declared: &catalog::Table) -> Result<(), LakeError> {
-    let failed = |error: &(dyn std::error::Error + 'static)| log.failed("creating a table", error);
-    let schema: StructType = declared.schema().as_ref().try_into_kernel().map_err(|error| failed(&error))?;
-    let metadata = new_metadata(&schema, Vec::<String>::new(), maintain::table_properties())
-        .and_then(|metadata| metadata.with_name(declared.name.to_string()))
-        .and_then(|metadata| metadata.with_description(declared.comment.to_owned()))
-        .map_err(|error| failed(&error))?;
-    let protocol: Protocol = serde_json::from_value(serde_json::json!({ "minReaderVersion": 1, "minWriterVersion": 2 }))
-        .map_err(|error| failed(&error))?;
-    let operation = DeltaOperation::Create {
-        mode: SaveMode::ErrorIfExists,
-        location: log.store.root_url().clone(),
-        protocol: protocol.clone(),
-        metadata: metadata.clone(),
+    let protocol = Protocol { min_reader_version: READER_VERSION, min_writer_version: WRITER_VERSION };
+    let metadata = Metadata {
+        id: uuid::Uuid::new_v4().to_string(),
+        name: Some(declared.name.to_string()),
+        description: Some(declared.comment.to_owned()),
+        format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
+        schema_string: schema::to_json(&declared.schema()),
+        partition_columns: Vec::new(),
+        created_time: Some(chrono::Utc::now().timestamp_millis()),
+        configuration: maintain::table_properties().map(|(key, value)| (key.to_owned(), value)).into(),
     };
     let actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
-    let commit = log.prepare(actions, Vec::new(), operation, Default::default())?;
+    let commit = log.prepare(actions, &Operation::Create, BTreeMap::new());
     log.write(0, &commit).await.map(|_| ())
 }

@@ -4,6 +4,7 @@
 //! and becomes visible as one. Delta's log, Parquet and object stores stay behind this crate; nobody else sees them.
 //! It never asks what time it is in the city, and never decides what a row should be.
 
+mod delta;
 mod error;
 mod file;
 mod lake;
@@ -28,3 +29,8 @@ pub use rollup::run_rollup;
 pub use session::{CATALOG, read_only};
 pub use table::{Compacted, Compaction, Mark, Outcome, Table};
 pub use windows::Windows;
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/lake.rs"]
+mod tests;

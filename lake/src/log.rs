@@ -1,32 +1,32 @@
 //! A table's Delta log: commits read, written once, and never taken back.
 //!
 //! Every commit carries an id of its own. A write whose answer was lost is made once more; where the version is taken by
-//! then, reading it back tells whether by ourselves. So no commit is lost with its answer, and none is made twice.
+//! then, reading it back tells whether by ourselves. So no commit is lost with its answer, and none is made twice. A
+//! commit or checkpoint that holds less than was written is an error that names the file: never fewer rows, silently.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, StructArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use bytes::Bytes;
-use deltalake::kernel::transaction::{CommitData, TransactionError};
-use deltalake::kernel::{Action, Add, Remove, Transaction};
-use deltalake::logstore::{CommitOrBytes, LogStoreRef, get_actions};
-use deltalake::protocol::DeltaOperation;
+use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::LakeError;
+use crate::delta::action::{self, Action, CommitInfo};
+use crate::delta::checkpoint;
 use crate::snapshot::{Declared, Snapshot};
 
-/// Key of a commit's id in its `commitInfo`.
-const COMMIT_ID: &str = "commitId";
+/// Folder of a table's log, below the table's.
+const FOLDER: &str = "_delta_log";
+/// A hint where to begin, for other readers: we list the folder.
+const LAST_CHECKPOINT: &str = "_last_checkpoint";
+/// Who wrote a commit, for people.
+const ENGINE: &str = concat!("hangang/", env!("CARGO_PKG_VERSION"));
 /// Writes of one commit that fail for an unknown reason, at most.
 const WRITES_MAX: u32 = 4;
 /// Wait before a failed write is tried again; doubled each time.
@@ -36,7 +36,8 @@ const READ_AHEAD: usize = 16;
 
 #[derive(Clone)]
 pub(crate) struct Log {
-    pub store: LogStoreRef,
+    /// Its paths begin at the table's folder.
+    pub store: Arc<dyn ObjectStore>,
     pub declared: Declared,
     /// For messages.
     pub at: String,
@@ -49,6 +50,48 @@ pub(crate) struct Commit {
     bytes: Bytes,
 }
 
+/// What a commit is called, in the words that other readers of Delta know.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    Create,
+    Append,
+    /// Rows for which `predicate` holds are replaced.
+    Replace {
+        predicate: String,
+    },
+    /// The same rows in fewer files.
+    Optimize,
+}
+
+impl Operation {
+    fn name(&self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE TABLE",
+            Operation::Append | Operation::Replace { .. } => "WRITE",
+            Operation::Optimize => "OPTIMIZE",
+        }
+    }
+
+    fn parameters(&self) -> BTreeMap<String, Value> {
+        let parameters: &[(&str, &str)] = match self {
+            Operation::Create => &[("mode", "ErrorIfExists")],
+            Operation::Append => &[("mode", "Append")],
+            Operation::Replace { predicate } => &[("mode", "Overwrite"), ("predicate", predicate)],
+            Operation::Optimize => &[],
+        };
+        parameters.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect()
+    }
+}
+
+/// What lies in a log's folder.
+struct Listing {
+    /// Versions that have a checkpoint, sorted.
+    checkpoints: BTreeSet<i64>,
+    /// Newest version that has a commit, −1 where none has.
+    newest: i64,
+    files: Vec<(i64, ObjectMeta)>,
+}
+
 #[derive(Debug, PartialEq)]
 pub(crate) enum Written {
     /// The version is ours.
@@ -58,31 +101,31 @@ pub(crate) enum Written {
 }
 
 impl Log {
-    pub fn prepare(
-        &self,
-        actions: Vec<Action>,
-        marks: Vec<Transaction>,
-        operation: DeltaOperation,
-        metrics: HashMap<String, Value>,
-    ) -> Result<Commit, LakeError> {
+    pub fn prepare(&self, mut actions: Vec<Action>, operation: &Operation, metrics: BTreeMap<String, Value>) -> Commit {
         let id = Uuid::new_v4().to_string();
-        let info = HashMap::from([
-            (COMMIT_ID.to_owned(), Value::from(id.clone())),
-            ("operationMetrics".to_owned(), Value::from_iter(metrics)),
-        ]);
-        let data = CommitData::new(actions, operation, info, marks);
-        let bytes = data.get_bytes().map_err(|error| self.failed("writing a commit", &error))?;
-        Ok(Commit { id, actions: data.actions, bytes })
+        let info = CommitInfo {
+            timestamp: Some(Utc::now().timestamp_millis()),
+            operation: Some(operation.name().to_owned()),
+            operation_parameters: operation.parameters(),
+            operation_metrics: metrics,
+            engine_info: Some(ENGINE.to_owned()),
+            commit_id: Some(id.clone()),
+            actions: Some(actions.len() + 1),
+        };
+        actions.insert(0, Action::CommitInfo(info));
+        let bytes = action::to_bytes(&actions);
+        Commit { id, actions, bytes }
     }
 
     /// Writes `commit` as `version`, unless there is one.
     pub async fn write(&self, version: i64, commit: &Commit) -> Result<Written, LakeError> {
         let mut wait = WRITE_WAIT;
         for writes in 1.. {
-            let bytes = CommitOrBytes::LogBytes(commit.bytes.clone());
-            let failure = match self.store.write_commit_entry(version as u64, bytes, Uuid::nil()).await {
-                Ok(()) => return Ok(Written::Ours),
-                Err(TransactionError::VersionAlreadyExists(_)) => return self.whose(version, commit).await,
+            let path = commit_path(version);
+            let put = self.store.put_opts(&path, commit.bytes.clone().into(), PutMode::Create.into());
+            let failure = match put.await {
+                Ok(_) => return Ok(Written::Ours),
+                Err(object_store::Error::AlreadyExists { .. }) => return self.whose(version, commit).await,
                 Err(error) => self.failed("writing a commit", &error),
             };
             // These say that nothing was written. After any other it may have been: writing once more tells.
@@ -104,9 +147,18 @@ impl Log {
 
     /// The actions of one commit; none where the log does not have it (yet, or any more).
     pub async fn read(&self, version: i64) -> Result<Option<Vec<Action>>, LakeError> {
-        let bytes = self.store.read_commit_entry(version as u64).await.map_err(|error| self.failed("reading the log", &error))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        get_actions(version as u64, &bytes).map(Some).map_err(|error| self.failed("reading the log", &error))
+        let path = commit_path(version);
+        let Some(bytes) = self.bytes(&path, "reading the log").await? else { return Ok(None) };
+        action::from_bytes(&bytes).map(Some).map_err(|detail| self.damaged(&path, detail))
+    }
+
+    async fn bytes(&self, path: &Path, doing: &'static str) -> Result<Option<Bytes>, LakeError> {
+        let found = match self.store.get(path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed(doing, &error)),
+        };
+        found.bytes().await.map(Some).map_err(|error| self.failed(doing, &error))
     }
 
     /// Replays what was committed since `snapshot`.
@@ -123,114 +175,108 @@ impl Log {
         Ok(())
     }
 
-    /// The newest snapshot, from the newest checkpoint and the commits after it. Version −1 where there is no table.
+    /// The newest snapshot, from the newest checkpoint and the commits after it. Version −1 where there is no table. A
+    /// damaged checkpoint is told and passed over where the commits before it are still there.
     pub async fn load(&self) -> Result<Snapshot, LakeError> {
         let seen = Instant::now();
+        let Listing { checkpoints, newest, .. } = self.list().await?;
+        let mut damage = None;
         let mut snapshot = Snapshot::empty();
-        let (checkpoint, newest) = self.list().await?;
-        if let Some(version) = checkpoint {
-            self.load_checkpoint(version, &mut snapshot).await?;
+        for version in checkpoints.into_iter().rev() {
+            match self.read_checkpoint(version).await {
+                Ok(read) => {
+                    snapshot = read;
+                    break;
+                }
+                Err(error @ LakeError::Damaged { .. }) => damage = damage.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
         let missing: Vec<i64> = (snapshot.version + 1..=newest).collect();
         let mut commits = futures::stream::iter(missing)
             .map(|version| async move { self.read(version).await.map(|actions| (version, actions)) })
             .buffered(READ_AHEAD);
         while let Some((version, actions)) = commits.try_next().await? {
-            let actions = actions.ok_or_else(|| self.broken(format!("commit {version} is missing below commit {newest}")))?;
+            let Some(actions) = actions else {
+                let missing = self.damaged(&commit_path(version), format!("is gone, and commit {newest} is there"));
+                return Err(damage.unwrap_or(missing));
+            };
             snapshot.apply(version, &actions, &self.declared)?;
+        }
+        if let Some(error) = damage {
+            tracing::warn!(%error, "a damaged checkpoint was passed over: the commits before it are there");
         }
         snapshot.seen = seen;
         Ok(snapshot)
     }
 
-    /// Newest checkpoint and newest version in the log's folder. `_last_checkpoint` is a hint only, and a killed writer
-    /// or another one's clean-up may have left it behind.
-    async fn list(&self) -> Result<(Option<i64>, i64), LakeError> {
-        let store = self.store.object_store(None);
-        let mut entries = store.list(Some(self.store.log_path()));
-        let (mut checkpoint, mut newest) = (None, -1);
+    /// What lies in the log's folder. `_last_checkpoint` is a hint only, and a killed writer or another one's clean-up may
+    /// have left it behind.
+    async fn list(&self) -> Result<Listing, LakeError> {
+        let mut listing = Listing { checkpoints: BTreeSet::new(), newest: -1, files: Vec::new() };
+        let folder = Path::from(FOLDER);
+        let mut entries = self.store.list(Some(&folder));
         while let Some(entry) = entries.try_next().await.map_err(|error| self.failed("listing the log", &error))? {
             let Some((digits, kind)) = entry.location.filename().and_then(|name| name.split_once('.')) else { continue };
             let Ok(version) = digits.parse::<i64>() else { continue };
             match kind {
-                "json" => newest = newest.max(version),
-                "checkpoint.parquet" => checkpoint = checkpoint.max(Some(version)),
+                "json" => listing.newest = listing.newest.max(version),
+                "checkpoint.parquet" => {
+                    listing.checkpoints.insert(version);
+                }
                 _ => {}
             }
+            listing.files.push((version, entry));
         }
-        Ok((checkpoint, newest))
+        Ok(listing)
     }
 
-    async fn load_checkpoint(&self, version: i64, snapshot: &mut Snapshot) -> Result<(), LakeError> {
-        let failed = |error: &(dyn std::error::Error + 'static)| self.failed("reading a checkpoint", error);
-        let path = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
-        let found = self.store.object_store(None).get(&path).await.map_err(|error| failed(&error))?;
-        let bytes = found.bytes().await.map_err(|error| failed(&error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| failed(&error))?;
-        let wanted = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
-        let wanted: Vec<usize> = wanted
-            .filter(|(_, field)| ["add", "remove", "txn", "metaData", "protocol"].contains(&field.name()))
-            .map(|(index, _)| index)
-            .collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-        let reader = builder.with_projection(mask).build().map_err(|error| failed(&error))?;
-        for batch in reader {
-            let batch = batch.map_err(|error| failed(&error))?;
-            let kind = |name: &str| batch.column_by_name(name).map(|column| Rows::new(column.as_struct()));
-            if let Some(metadata) = kind("metaData") {
-                metadata.each(|row| self.declared.accept_schema(&row.text("schemaString").unwrap_or_default()))?;
-            }
-            if let Some(protocol) = kind("protocol") {
-                protocol.each(|row| match row.int("minReaderVersion") {
-                    Some(version) => self.declared.accept_reader_version(version),
-                    None => Err(self.broken(format!("checkpoint {version} does not say its protocol"))),
-                })?;
-            }
-            if let Some(marks) = kind("txn") {
-                marks.each(|row| {
-                    let (Some(app_id), Some(version)) = (row.text("appId"), row.long("version")) else {
-                        return Err(self.broken("a checkpoint has a mark without an id or a version".to_owned()));
-                    };
-                    snapshot.marks.insert(app_id, version);
-                    Ok(())
-                })?;
-            }
-            if let Some(adds) = kind("add") {
-                adds.each(|row| {
-                    let mut add = Add {
-                        path: row.path()?,
-                        size: row.long("size").unwrap_or_default(),
-                        modification_time: row.long("modificationTime").unwrap_or_default(),
-                        stats: row.text("stats"),
-                        ..Add::default()
-                    };
-                    if row.is_set("deletionVector") {
-                        return Err(self
-                            .declared
-                            .foreign("has deletion vectors, which this lake does not write and cannot read"));
-                    }
-                    add.data_change = false;
-                    snapshot.add(&add, &self.declared)
-                })?;
-            }
-            if let Some(removes) = kind("remove") {
-                removes.each(|row| {
-                    snapshot.remove(&Remove {
-                        path: row.path()?,
-                        deletion_timestamp: row.long("deletionTimestamp"),
-                        ..Remove::default()
-                    });
-                    Ok(())
-                })?;
-            }
-        }
-        snapshot.version = version;
+    async fn read_checkpoint(&self, version: i64) -> Result<Snapshot, LakeError> {
+        let path = checkpoint_path(version);
+        let bytes = self.bytes(&path, "reading a checkpoint").await?;
+        let bytes = bytes.ok_or_else(|| self.damaged(&path, "was cleaned away while it was read".to_owned()))?;
+        let actions = checkpoint::from_file(bytes).map_err(|detail| self.damaged(&path, detail))?;
+        let mut snapshot = Snapshot::empty();
+        snapshot.apply(version, &actions, &self.declared)?;
         snapshot.checkpoint = Some(version);
+        Ok(snapshot)
+    }
+
+    /// Writes what `snapshot` says as the checkpoint of its version. Files that were taken out before `removed_from`
+    /// (milliseconds) are forgotten.
+    pub async fn write_checkpoint(&self, snapshot: &Snapshot, removed_from: i64) -> Result<(), LakeError> {
+        let actions = snapshot.actions(removed_from);
+        let last = json!({ "version": snapshot.version, "size": actions.len() }).to_string();
+        let encoded = tokio::task::spawn_blocking(move || checkpoint::to_bytes(actions)).await;
+        let encoded = encoded.expect("encoding a checkpoint does not panic");
+        let bytes = encoded.map_err(|error| self.failed("writing a checkpoint", &error))?;
+        for (path, bytes) in [(checkpoint_path(snapshot.version), bytes), (path(LAST_CHECKPOINT), last.into())] {
+            let put = self.store.put(&path, bytes.into()).await;
+            put.map_err(|error| self.failed("writing a checkpoint", &error))?;
+        }
         Ok(())
     }
 
-    fn broken(&self, detail: String) -> LakeError {
-        LakeError::Other { doing: "reading the log", at: self.at.clone(), detail }
+    /// Deletes what a checkpoint of `covered` makes needless and is older than `before` (milliseconds), oldest first, up
+    /// to the first that is not. Says how many files that were.
+    pub async fn clean(&self, covered: i64, before: i64) -> Result<usize, LakeError> {
+        let mut files = self.list().await?.files;
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let needless = |(version, file): &(i64, ObjectMeta)| *version < covered && file.last_modified.timestamp_millis() < before;
+        let mut deleted = 0;
+        for (_, file) in files.into_iter().take_while(needless) {
+            match self.store.delete(&file.location).await {
+                Ok(()) => deleted += 1,
+                // Another process keeps the lake, too.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed("cleaning the log", &error)),
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn damaged(&self, path: &Path, detail: String) -> LakeError {
+        LakeError::Damaged { file: format!("{}{path}", self.at), table: self.declared.name.clone(), detail }
     }
 
     pub fn failed(&self, doing: &'static str, error: &(dyn std::error::Error + 'static)) -> LakeError {
@@ -238,57 +284,21 @@ impl Log {
     }
 }
 
+fn path(name: &str) -> Path {
+    Path::from(FOLDER).join(name)
+}
+
+fn commit_path(version: i64) -> Path {
+    path(&format!("{version:020}.json"))
+}
+
+fn checkpoint_path(version: i64) -> Path {
+    path(&format!("{version:020}.checkpoint.parquet"))
+}
+
 fn commit_id(actions: &[Action]) -> Option<&str> {
     actions.iter().find_map(|action| match action {
-        Action::CommitInfo(info) => info.info.get(COMMIT_ID)?.as_str(),
+        Action::CommitInfo(info) => info.commit_id.as_deref(),
         _ => None,
     })
-}
-
-/// One kind of action in a batch of a checkpoint: null in the rows of other kinds.
-struct Rows<'a>(&'a StructArray);
-
-impl<'a> Rows<'a> {
-    fn new(actions: &'a StructArray) -> Rows<'a> {
-        Rows(actions)
-    }
-
-    fn each(&self, mut take: impl FnMut(Row<'a>) -> Result<(), LakeError>) -> Result<(), LakeError> {
-        (0..self.0.len()).filter(|&index| self.0.is_valid(index)).try_for_each(|index| take(Row { actions: self.0, index }))
-    }
-}
-
-struct Row<'a> {
-    actions: &'a StructArray,
-    index: usize,
-}
-
-impl Row<'_> {
-    fn is_set(&self, name: &str) -> bool {
-        self.actions.column_by_name(name).is_some_and(|column| column.is_valid(self.index))
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        let column = self.actions.column_by_name(name)?.slice(self.index, 1);
-        let column = cast(&column, &DataType::Utf8).ok()?;
-        let column = column.as_string::<i32>();
-        column.is_valid(0).then(|| column.value(0).to_owned())
-    }
-
-    fn long(&self, name: &str) -> Option<i64> {
-        let column = self.actions.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
-        column.is_valid(self.index).then(|| column.value(self.index))
-    }
-
-    fn int(&self, name: &str) -> Option<i32> {
-        let column = self.actions.column_by_name(name)?.as_primitive_opt::<Int32Type>()?;
-        column.is_valid(self.index).then(|| column.value(self.index))
-    }
-
-    /// A checkpoint holds paths as URLs have them.
-    fn path(&self) -> Result<String, LakeError> {
-        let failed = |detail: String| LakeError::Other { doing: "reading a checkpoint", at: "a file's path".into(), detail };
-        let path = self.text("path").ok_or_else(|| failed("it is absent".into()))?;
-        Path::from_url_path(&path).map(|path| path.to_string()).map_err(|error| failed(error.to_string()))
-    }
 }

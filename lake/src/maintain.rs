@@ -6,8 +6,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deltalake::DeltaTable;
-use deltalake::protocol::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use tokio_util::sync::CancellationToken;
@@ -105,13 +103,8 @@ impl Table {
     /// Writes a checkpoint of the newest version, from which a log is opened without the commits before it.
     pub async fn checkpoint(&mut self) -> Result<(), LakeError> {
         self.reload().await?;
-        let failed = |error: deltalake::DeltaTableError| self.shared.log.failed("writing a checkpoint", &error);
-        let mut table = DeltaTable::new(self.shared.log.store.clone());
-        table.load_version(self.version() as u64).await.map_err(failed)?;
-        // It reads and writes without ever yielding: not on a thread that serves others.
-        let runtime = tokio::runtime::Handle::current();
-        let written = tokio::task::spawn_blocking(move || runtime.block_on(create_checkpoint(&table, None)));
-        written.await.expect("writing a checkpoint does not panic").map_err(failed)?;
+        let removed_from = (Utc::now() - FILE_RETENTION).timestamp_millis();
+        self.shared.log.write_checkpoint(&self.snapshot, removed_from).await?;
         self.shared.checkpointed(self.version());
         Ok(())
     }
@@ -145,9 +138,7 @@ impl Table {
     /// Deletes commits that are older than `retention` and covered by a checkpoint. Says how many files that were.
     pub async fn clean_log(&mut self, retention: Duration) -> Result<usize, LakeError> {
         let Some(checkpoint) = self.snapshot.checkpoint else { return Ok(0) };
-        let log = &self.shared.log;
         let old = (Utc::now() - retention).timestamp_millis();
-        let deleted = cleanup_expired_logs_for(checkpoint as u64, log.store.as_ref(), old, None).await;
-        deleted.map_err(|error| log.failed("cleaning the log", &error))
+        self.shared.log.clean(checkpoint, old).await
     }
 }

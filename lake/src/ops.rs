@@ -14,10 +14,10 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use deltalake::kernel::Action;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
+use crate::delta::action::Action;
 use crate::table::Shared;
 use crate::{Lake, LakeError, statistics};
 

@@ -1,18 +1,22 @@
-//! Where the lake lies: the one module that knows object stores and log stores.
+//! Where the lake lies: the one module that knows which object stores there are.
 //!
 //! `file://` today. A further store is one more arm of [`Place::open`]: an [`ObjectStore`] rooted at the lake, whose
 //! `put` with `PutMode::Create` is atomic, is all that the rest of the lake asks for.
 
+mod folder;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalog::TableName;
-use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
 use crate::LakeError;
+
+/// An unfinished file that nobody has written to for this long was left by a kill.
+const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
 /// The lake's root.
 #[derive(Clone, Debug)]
@@ -20,8 +24,6 @@ pub struct Place {
     url: Url,
     /// Its paths begin at the lake's root.
     store: Arc<dyn ObjectStore>,
-    /// Its paths begin where `url`'s path begins: the kernel builds absolute paths from URLs.
-    whole: Arc<dyn ObjectStore>,
 }
 
 impl Place {
@@ -44,13 +46,16 @@ impl Place {
             at: url.to_string(),
             detail: "it is no absolute path; write it as file:///srv/lake".into(),
         })?;
-        std::fs::create_dir_all(&path).map_err(|error| failed(&error))?;
-        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| failed(&error))?;
+        durable::make_folder(&path).map_err(|error| failed(&error))?;
+        if let Err(error) = durable::sweep(&path, UNFINISHED_AGE) {
+            tracing::debug!(%error, path = %path.display(), "unfinished files stay until the next start");
+        }
+        let store = folder::Folder::new(&path).map_err(|error| failed(&error))?;
         let mut url = url.clone();
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        Ok(Place { url, store: Arc::new(store), whole: Arc::new(LocalFileSystem::new()) })
+        Ok(Place { url, store: Arc::new(store) })
     }
 
     /// The same place, with its store seen through `decorate`: tests put faults there.
@@ -72,11 +77,9 @@ impl Place {
         self.table_url(table).to_string()
     }
 
-    /// A table's folder: the store of its files, and the log store over it.
-    pub(crate) fn table(&self, table: &TableName) -> (Arc<dyn ObjectStore>, LogStoreRef) {
-        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(self.store.clone(), table.path()));
-        let log = default_logstore(store.clone(), self.whole.clone(), &self.table_url(table), &StorageConfig::default());
-        (store, log)
+    /// A table's folder, files and log.
+    pub(crate) fn table(&self, table: &TableName) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(self.store.clone(), table.path()))
     }
 
     fn table_url(&self, table: &TableName) -> Url {

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
-use deltalake::kernel::{Action, Add, Remove, StructType};
 
 use crate::LakeError;
+use crate::delta::action::{Action, Add, Metadata, Protocol, READER_VERSION, Remove, Txn, WRITER_VERSION};
+use crate::delta::schema;
 use crate::file::DataFile;
-
-/// Newest reader version of Delta's protocol that needs nothing beyond plain Parquet files.
-const READER_VERSION: i32 = 1;
 
 /// A snapshot that was not compared with the log for this long is loaded anew: the commits after it may have been
 /// cleaned away, and their absence would look like the log's end. Far below the log retention of [`crate::maintain`].
@@ -25,6 +22,8 @@ const AGE_MAX: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub version: i64,
+    pub protocol: Option<Protocol>,
+    pub metadata: Option<Metadata>,
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// Delta application transactions: app id → version.
     pub marks: BTreeMap<String, i64>,
@@ -43,12 +42,16 @@ pub(crate) struct Declared {
     pub name: String,
     pub schema: SchemaRef,
     pub time: usize,
+    /// Position of the column whose values never share a file.
+    pub apart: Option<usize>,
 }
 
 impl Snapshot {
     pub fn empty() -> Snapshot {
         Snapshot {
             version: -1,
+            protocol: None,
+            metadata: None,
             files: BTreeMap::new(),
             marks: BTreeMap::new(),
             removed: BTreeMap::new(),
@@ -57,7 +60,7 @@ impl Snapshot {
         }
     }
 
-    /// Moves to `version`, whose commit holds `actions`.
+    /// Moves to `version`, whose commit (or checkpoint, from an empty snapshot) holds `actions`.
     pub fn apply(&mut self, version: i64, actions: &[Action], declared: &Declared) -> Result<(), LakeError> {
         for action in actions {
             match action {
@@ -66,16 +69,36 @@ impl Snapshot {
                 Action::Txn(mark) => {
                     self.marks.insert(mark.app_id.clone(), mark.version);
                 }
-                Action::Metadata(metadata) => declared.accept_schema(metadata.schema_string())?,
-                Action::Protocol(protocol) => declared.accept_reader_version(protocol.min_reader_version())?,
-                Action::CommitInfo(_) | Action::Cdc(_) | Action::DomainMetadata(_) => {}
+                Action::Metadata(metadata) => {
+                    declared.accept_columns(metadata)?;
+                    self.metadata = Some(metadata.clone());
+                }
+                Action::Protocol(protocol) => {
+                    declared.accept_protocol(protocol)?;
+                    self.protocol = Some(protocol.clone());
+                }
+                Action::CommitInfo(_) => {}
             }
         }
         self.version = version;
         Ok(())
     }
 
-    pub fn add(&mut self, add: &Add, declared: &Declared) -> Result<(), LakeError> {
+    /// All that it says, as the actions of a checkpoint; of the files that were taken out those since `removed_from`
+    /// (milliseconds).
+    pub fn actions(&self, removed_from: i64) -> Vec<Action> {
+        let txn = |(app_id, &version): (&String, &i64)| Action::Txn(Txn { app_id: app_id.clone(), version });
+        let removed = self.removed.iter().filter(|&(_, &at)| at >= removed_from);
+        let remove = |(path, &at): (&String, &i64)| {
+            Action::Remove(Remove { path: path.clone(), deletion_timestamp: Some(at), ..Remove::default() })
+        };
+        let protocol = self.protocol.clone().map(Action::Protocol);
+        let metadata = self.metadata.clone().map(Action::Metadata);
+        let adds = self.files.values().map(|file| Action::Add(file.add()));
+        protocol.into_iter().chain(metadata).chain(self.marks.iter().map(txn)).chain(removed.map(remove)).chain(adds).collect()
+    }
+
+    fn add(&mut self, add: &Add, declared: &Declared) -> Result<(), LakeError> {
         if add.deletion_vector.is_some() {
             return Err(declared.foreign("has deletion vectors, which this lake does not write and cannot read"));
         }
@@ -83,11 +106,11 @@ impl Snapshot {
             return Err(declared.foreign("is partitioned, which this lake's tables never are"));
         }
         self.removed.remove(&add.path);
-        self.files.insert(add.path.clone(), Arc::new(DataFile::new(add, &declared.schema, declared.time)));
+        self.files.insert(add.path.clone(), Arc::new(DataFile::new(add, declared)));
         Ok(())
     }
 
-    pub fn remove(&mut self, remove: &Remove) {
+    fn remove(&mut self, remove: &Remove) {
         self.files.remove(&remove.path);
         // Without a time it counts as old: the protocol says nothing may rely on it.
         self.removed.insert(remove.path.clone(), remove.deletion_timestamp.unwrap_or(0));
@@ -113,10 +136,11 @@ impl Snapshot {
 
 impl Declared {
     /// Refuses a table whose columns are not the catalog's.
-    pub fn accept_schema(&self, schema_string: &str) -> Result<(), LakeError> {
-        let found: Result<Schema, _> = serde_json::from_str::<StructType>(schema_string)
-            .map_err(|error| error.to_string())
-            .and_then(|schema| (&schema).try_into_arrow().map_err(|error| error.to_string()));
+    fn accept_columns(&self, metadata: &Metadata) -> Result<(), LakeError> {
+        if !metadata.partition_columns.is_empty() {
+            return Err(self.foreign("is partitioned, which this lake's tables never are"));
+        }
+        let found = schema::from_json(&metadata.schema_string);
         let found = found.map_err(|error| self.foreign(&format!("has columns that cannot be understood: {error}")))?;
         let describe = |schema: &Schema| -> Vec<String> {
             let describe = |field: &Arc<arrow::datatypes::Field>| {
@@ -137,14 +161,17 @@ impl Declared {
         Err(self.foreign(&detail))
     }
 
-    pub fn accept_reader_version(&self, version: i32) -> Result<(), LakeError> {
-        if version <= READER_VERSION {
+    fn accept_protocol(&self, protocol: &Protocol) -> Result<(), LakeError> {
+        let Protocol { min_reader_version: reader, min_writer_version: writer } = *protocol;
+        if reader <= READER_VERSION && writer <= WRITER_VERSION {
             return Ok(());
         }
-        Err(self.foreign(&format!("needs reader version {version} of Delta's protocol, and this lake reads {READER_VERSION}")))
+        Err(self.foreign(&format!(
+            "needs version {reader} of Delta's protocol to be read and {writer} to be written, and this lake speaks {READER_VERSION} and {WRITER_VERSION}"
+        )))
     }
 
-    pub fn foreign(&self, detail: &str) -> LakeError {
+    fn foreign(&self, detail: &str) -> LakeError {
         LakeError::schema(&self.name, detail)
     }
 }

@@ -161,6 +161,17 @@ pub(crate) fn newest(statistics: &Statistics, column: usize) -> Option<i64> {
     micros(&statistics.column_statistics.get(column)?.max_value)
 }
 
+/// The one value of a text column without nulls, where there is but one.
+pub(crate) fn only_text(statistics: &Statistics, column: usize) -> Option<String> {
+    let column = statistics.column_statistics.get(column)?;
+    match (&column.null_count, &column.min_value, &column.max_value) {
+        (Precision::Exact(0), Precision::Exact(ScalarValue::Utf8(Some(least))), greatest) => {
+            (*greatest == Precision::Exact(ScalarValue::Utf8(Some(least.clone())))).then(|| least.clone())
+        }
+        _ => None,
+    }
+}
+
 fn micros(value: &Precision<ScalarValue>) -> Option<i64> {
     match value.get_value()? {
         ScalarValue::TimestampMicrosecond(micros, _) => *micros,

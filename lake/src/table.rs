@@ -8,21 +8,20 @@ mod added;
 mod compaction;
 mod replacement;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::Utc;
-use deltalake::kernel::{Action, Add, Remove, Transaction};
-use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::{StreamExt, TryStreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub use self::compaction::{Compacted, Compaction};
+use crate::delta::action::{Action, Add, Remove, Txn};
 use crate::file::{DataFile, Files};
-use crate::log::{Log, Written};
+use crate::log::{Log, Operation, Written};
 use crate::snapshot::Snapshot;
 use crate::{LakeError, Windows};
 
@@ -80,7 +79,7 @@ pub(crate) struct Change {
     pub adds: Vec<Add>,
     pub removes: Vec<Arc<DataFile>>,
     pub data_change: bool,
-    pub operation: DeltaOperation,
+    pub operation: Operation,
 }
 
 impl Shared {
@@ -185,8 +184,7 @@ impl Table {
             return Ok(Outcome::Superseded);
         }
         let adds = self.shared.files.write(&rows, true).await?;
-        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let change = Change { adds, removes: Vec::new(), data_change: true, operation };
+        let change = Change { adds, removes: Vec::new(), data_change: true, operation: Operation::Append };
         let adds = change.adds.clone();
         match self.commit_if(change, marks, |_| true).await {
             Ok(Some(version)) => Ok(Outcome::Committed { version }),
@@ -217,9 +215,16 @@ impl Table {
     }
 
     async fn read(&self, file: &DataFile, windows: Option<&Windows>) -> Result<Vec<RecordBatch>, LakeError> {
-        self.shared.files.read(file, windows).await?.ok_or_else(|| LakeError::NotFound {
+        let files = &self.shared.files;
+        if let Some(rows) = files.read(file, windows).await? {
+            return Ok(rows);
+        }
+        if self.shared.refresh().await?.files.contains_key(&file.path) {
+            return Err(files.damaged(file, "is gone"));
+        }
+        Err(LakeError::NotFound {
             what: file.path.clone(),
-            at: self.shared.files.at.clone(),
+            at: files.at.clone(),
             hint: "the snapshot was held longer than old files are kept; reload the table and read again",
         })
     }
@@ -268,7 +273,7 @@ impl Table {
     ) -> Result<Option<i64>, LakeError> {
         let started = Instant::now();
         let table = self.shared.declared.name.to_string();
-        let commit = self.prepare(change, marks)?;
+        let commit = self.prepare(change, marks);
         let removed = |action: &Action| match action {
             Action::Remove(remove) => Some(remove.path.clone()),
             _ => None,
@@ -320,27 +325,26 @@ impl Table {
         })
     }
 
-    fn prepare(&self, change: Change, marks: &[Mark]) -> Result<crate::log::Commit, LakeError> {
+    fn prepare(&self, change: Change, marks: &[Mark]) -> crate::log::Commit {
         let now = Utc::now().timestamp_millis();
-        let metrics = HashMap::from([
+        let metrics = BTreeMap::from([
             ("numAddedFiles".to_owned(), json!(change.adds.len())),
             ("numRemovedFiles".to_owned(), json!(change.removes.len())),
             ("numOutputBytes".to_owned(), json!(change.adds.iter().map(|add| add.size).sum::<i64>())),
         ]);
+        let marks = marks.iter().map(|mark| Action::Txn(Txn { app_id: mark.app_id.clone(), version: mark.to }));
         let removes = change.removes.iter().map(|file| {
             Action::Remove(Remove {
                 path: file.path.clone(),
                 data_change: change.data_change,
                 deletion_timestamp: Some(now),
                 extended_file_metadata: Some(true),
-                partition_values: Some(HashMap::new()),
+                partition_values: Some(BTreeMap::new()),
                 size: Some(file.size),
-                ..Remove::default()
             })
         });
-        let actions = removes.chain(change.adds.into_iter().map(Action::Add)).collect();
-        let marks = marks.iter().map(|mark| Transaction::new(&mark.app_id, mark.to)).collect();
-        self.shared.log.prepare(actions, marks, change.operation, metrics.into_iter().collect::<HashMap<String, Value>>())
+        let actions = marks.chain(removes).chain(change.adds.into_iter().map(Action::Add)).collect();
+        self.shared.log.prepare(actions, &change.operation, metrics)
     }
 }
 

@@ -70,8 +70,9 @@ impl Windows {
         next > 0 && greatest < self.0[next - 1].1
     }
 
-    pub(crate) fn hull_micros(&self) -> Option<(i64, i64)> {
-        Some((self.0.first()?.0, self.0.last()?.1))
+    /// The ranges, in microseconds.
+    pub(crate) fn micros(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.0.iter().copied()
     }
 
     pub(crate) fn from_micros(ranges: impl IntoIterator<Item = (i64, i64)>) -> Windows {

@@ -31,3 +31,8 @@ pub use schedule::{
 };
 pub use score::{Scored, score};
 pub use train::{TrainOptions, TrainReport, ensure_champion, train_once};
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/trainer.rs"]
+mod tests;

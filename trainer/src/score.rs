@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use catalog::{Target, tables};
 use chrono::{DateTime, Utc};
 use forecaster::{Forecast, Known};
@@ -55,11 +54,9 @@ pub async fn score(lake: &Lake, target: &'static Target, panel: &Panel) -> Resul
     let windows = Windows::starting_at(touched.iter().copied(), target.step());
     let met = meet(target, panel, &forecasts, &touched).await?;
     let rows = met.iter().map(RecordBatch::num_rows).sum();
-    let mut kept = of_others(target, accuracy.scan(Some(&windows)).await?)?;
-    kept.extend(met);
     let marks: Vec<Mark> =
         marks.into_iter().zip(seen).map(|((app_id, to), from)| Mark { app_id, from, to: to.max(from.unwrap_or(to)) }).collect();
-    match accuracy.replace(&windows, &kept, &marks).await.context("keeping the accuracy of forecasts")? {
+    match accuracy.replace_part(target.name, &windows, &met, &marks).await.context("keeping the accuracy of forecasts")? {
         // Somebody else has scored meanwhile; what is left is for the next time.
         Outcome::Superseded => Ok(Scored::default()),
         Outcome::Committed { .. } => Ok(Scored { windows: touched.len(), rows }),
@@ -98,14 +95,4 @@ async fn meet(
         batches.push(rows::of_accuracy(target, &met, &bundles)?);
     }
     Ok(batches)
-}
-
-/// Rows of other targets in the same windows: they stay.
-fn of_others(target: &Target, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let of_others = |batch: &RecordBatch| {
-        let targets = cast(batch.column_by_name("target").context("no column \"target\"")?, &DataType::Utf8)?;
-        let others = arrow::compute::kernels::cmp::neq(targets.as_string::<i32>(), &StringArray::new_scalar(target.name))?;
-        Ok(filter_record_batch(batch, &others)?)
-    };
-    batches.iter().map(of_others).collect()
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use deltalake::kernel::Action;
 
 use super::Table;
+use crate::delta::action::Action;
 use crate::file::DataFile;
 use crate::{LakeError, Windows};
 
@@ -44,14 +44,14 @@ impl Table {
 
     /// None where the log lacks a commit.
     async fn files_added_since(&self, version: i64) -> Result<Option<BTreeMap<String, Arc<DataFile>>>, LakeError> {
-        let (log, files) = (&self.shared.log, &self.shared.files);
+        let log = &self.shared.log;
         let mut added = BTreeMap::new();
         for version in version + 1..=self.version() {
             let Some(actions) = log.read(version).await? else { return Ok(None) };
             for action in actions {
                 match action {
                     Action::Add(add) if add.data_change => {
-                        added.insert(add.path.clone(), Arc::new(DataFile::new(&add, &files.schema, files.time)));
+                        added.insert(add.path.clone(), Arc::new(DataFile::new(&add, &log.declared)));
                     }
                     // Replaced since: its rows came back in the file that replaced it, or are no more.
                     Action::Remove(remove) if remove.data_change => {

@@ -4,14 +4,15 @@
 //! where one of its inputs has been taken out meanwhile, it takes its output back. The inputs stay on disk until
 //! [`crate::maintain`] has kept them long enough for readers of older snapshots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use deltalake::protocol::DeltaOperation;
 
 use super::{Change, Table};
 use crate::LakeError;
 use crate::file::DataFile;
+use crate::log::Operation;
 
 /// When small files are joined, and which.
 #[derive(Clone, Debug)]
@@ -25,11 +26,14 @@ pub struct Compaction {
     /// Files that reach into this stretch before the table's newest time are joined only with their like: a rollup's
     /// newest hours are replaced again and again, and must not lie in a file with last year's.
     pub fresh: TimeDelta,
+    /// So many times as many of these may lie side by side in a table whose windows are replaced: joined, a few rows that
+    /// change would rewrite days.
+    pub fresh_times: usize,
 }
 
 impl Default for Compaction {
     fn default() -> Compaction {
-        Compaction { small_files_max: 24, small_rows: 64 * 1024, rows_max: 256 * 1024, fresh: TimeDelta::days(2) }
+        Compaction { small_files_max: 24, small_rows: 64 * 1024, rows_max: 256 * 1024, fresh: TimeDelta::days(2), fresh_times: 8 }
     }
 }
 
@@ -48,8 +52,14 @@ impl Table {
     pub async fn compact(&mut self, compaction: &Compaction) -> Result<Compacted, LakeError> {
         self.reload().await?;
         let mut done = Compacted::default();
-        for run in runs(&self.snapshot.by_time(), compaction) {
-            self.join(&run, &mut done).await?;
+        let mut parts: BTreeMap<Option<String>, Vec<Arc<DataFile>>> = BTreeMap::new();
+        for file in self.snapshot.by_time() {
+            parts.entry(file.part.clone()).or_default().push(file);
+        }
+        for files in parts.values() {
+            for run in runs(files, self.shared.declared.replaced, compaction) {
+                self.join(&run, &mut done).await?;
+            }
         }
         Ok(done)
     }
@@ -66,12 +76,7 @@ impl Table {
             }
         }
         let adds = self.shared.files.write(&rows, false).await?;
-        let change = Change {
-            adds: adds.clone(),
-            removes: run.to_vec(),
-            data_change: false,
-            operation: DeltaOperation::Optimize { predicate: None, target_size: adds.iter().map(|add| add.size).sum() },
-        };
+        let change = Change { adds: adds.clone(), removes: run.to_vec(), data_change: false, operation: Operation::Optimize };
         fail::fail_point!("compact.before-commit");
         match self.commit_if(change, &[], |_| true).await? {
             Some(_) => {
@@ -90,16 +95,17 @@ impl Table {
 }
 
 /// The runs of files to join: neighbours in time, of one age, together no larger than memory allows.
-fn runs(by_time: &[Arc<DataFile>], compaction: &Compaction) -> Vec<Vec<Arc<DataFile>>> {
+fn runs(by_time: &[Arc<DataFile>], replaced: bool, compaction: &Compaction) -> Vec<Vec<Arc<DataFile>>> {
     let small = |file: &&Arc<DataFile>| file.rows().is_some_and(|rows| rows < compaction.small_rows);
     let newest = by_time.iter().filter_map(|file| file.times).map(|(_, greatest)| greatest).max();
     let fresh_from = newest.map(|newest| newest - compaction.fresh.num_microseconds().unwrap_or(i64::MAX));
     let fresh = |file: &&Arc<DataFile>| file.times.zip(fresh_from).is_none_or(|((_, greatest), from)| greatest > from);
     let (fresh, settled): (Vec<_>, Vec<_>) = by_time.iter().filter(small).partition(fresh);
-    [settled, fresh]
+    let fresh_max = compaction.small_files_max * if replaced { compaction.fresh_times } else { 1 };
+    [(settled, compaction.small_files_max), (fresh, fresh_max)]
         .iter()
-        .filter(|files| files.len() > compaction.small_files_max)
-        .flat_map(|files| cut(files, compaction.rows_max))
+        .filter(|(files, most)| files.len() > *most)
+        .flat_map(|(files, _)| cut(files, compaction.rows_max))
         .collect()
 }
 
