@@ -38,16 +38,16 @@ test: setup
 
 slow: setup
 	@ops/tools.sh servers
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test up --test chaos --test stages -- --ignored --nocapture $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test hangang -- --ignored --nocapture --test-threads 1 $(ARGS)
 
 kafka: setup
 	@ops/tools.sh servers
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test stages -- --ignored --nocapture $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test hangang -- stages:: --ignored --nocapture $(ARGS)
 
 chaos: export KILLS ?= 50
 chaos: setup
 	@ops/tools.sh
-	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test chaos -- --ignored --nocapture $(ARGS)
+	$(CARGO) test --workspace --features "$$HANGANG_FEATURES" --test hangang -- chaos:: --ignored --nocapture $(ARGS)
 
 bench: setup
 	$(CARGO) bench --workspace --profile dev --features "$$HANGANG_FEATURES" --bench hangang -- $(ARGS)

@@ -1,6 +1,6 @@
 //! Where a kill hurts most: the ends of the steps publish, land, roll up and compact, noted for whoever kills a city.
 //!
-//! `tests/chaos.rs` kills a running city, at random moments and at these points. With `HANGANG_KILL_NOTES` naming a file,
+//! `tests/hangang/chaos.rs` kills a running city, at random moments and at these points. With `HANGANG_KILL_NOTES` naming a file,
 //! each point that is passed is noted there, so that it can be told afterwards which steps a kill interrupted; with
 //! `HANGANG_KILL_AT` as `land.before-commit:3`, the thread that reaches this point for the third time stands there until
 //! the kill comes; with `HANGANG_FAULT_AT` it panics there. Without the first variable nothing here does anything.

@@ -2,9 +2,12 @@
 
 mod lake {
     mod commits;
+    mod damage;
     mod faults;
     mod maintenance;
+    mod others;
     mod postgres;
+    mod readers;
     mod replacement;
     mod rows;
     mod speed;

@@ -23,3 +23,8 @@ mod times;
 pub use api::{Api, ApiConfig, ApiError};
 pub use app::StatusSource;
 pub use routes::openapi;
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/api.rs"]
+mod tests;

@@ -37,3 +37,8 @@ pub use request::{Request, request};
 pub use resume::{FeedResume, Resume};
 pub use secret::Secret;
 pub use status::FeedStatus;
+
+// One test binary: what users of the crate see is tested beside its own parts.
+#[cfg(test)]
+#[path = "../tests/producers.rs"]
+mod tests;

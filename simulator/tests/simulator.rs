@@ -14,9 +14,9 @@ mod speed;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::{Faults, Simulator, SimulatorConfig, SimulatorError, Source};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::{Clock, Stepper};
-use simulator::{Faults, Simulator, SimulatorConfig, SimulatorError, Source};
 use tokio_util::sync::CancellationToken;
 
 const KEY: &str = "6b6579666f7274657374696e676f6e6c";

@@ -35,22 +35,7 @@ pub use resume::{Loss, Stopped};
 pub use status::{Spent, Status};
 pub use topics::{TopicsError, ensure as ensure_topics};
 
+// One test binary: what users of the crate see is tested beside its own parts.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whoever runs these may do it on any thread of a runtime.
-    #[allow(dead_code)]
-    fn what_is_awaited_can_be_spawned(
-        processor: &'static Processor,
-        lake: &'static lake::Lake,
-        config: &'static ProcessorConfig,
-    ) {
-        fn spawned(_: impl Send) {}
-        let options = ImportOptions { received_until: None, now: chrono::Utc::now() };
-        spawned(processor.settled());
-        spawned(import(lake, &[], options, &|_, _| {}));
-        spawned(new_generation(lake, config, ""));
-        spawned(accept_loss(lake, config, ""));
-    }
-}
+#[path = "../tests/processor.rs"]
+mod tests;

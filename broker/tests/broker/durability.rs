@@ -5,14 +5,14 @@ use std::fs::OpenOptions;
 use std::process::Command;
 use std::time::Duration;
 
-use broker::{Broker, BrokerConfig, BrokerError};
+use crate::{Broker, BrokerConfig, BrokerError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::records::Compression;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 const SEGMENT: &str = "topics/t/0/00000000000000000000.log";
 

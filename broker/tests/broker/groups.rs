@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 const PARTITIONS: i32 = 4;
 

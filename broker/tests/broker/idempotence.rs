@@ -9,7 +9,7 @@ use kafka_protocol::messages::InitProducerIdRequest;
 use kafka_protocol::records::Compression;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 /// A new producer's id.
 fn session(addr: SocketAddr) -> i64 {

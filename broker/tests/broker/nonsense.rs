@@ -10,7 +10,7 @@ use kafka_protocol::records::Compression;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 /// Sends bytes and the end; what comes back until the broker closes the connection.
 fn say(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {

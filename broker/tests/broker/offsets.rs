@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 fn consumer(addr: SocketAddr) -> BaseConsumer {
     client(addr).set("group.id", "g").set("enable.auto.commit", "false").create().unwrap()

@@ -14,7 +14,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_come_back_in_every_compression() {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerConfig};
+use crate::{Broker, BrokerConfig};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ApiKey, ProduceRequest, RequestHeader, ResponseHeader, TopicName};
@@ -194,7 +194,7 @@ impl Process {
     /// On an address that clients may know already, and with files of at most so many bytes.
     pub fn start_at(data: &Path, listen: SocketAddr, file_bytes_max: Option<u64>) -> Process {
         let itself = std::env::current_exe().unwrap();
-        let arguments = ["--exact", "support::run_as_broker", "--ignored", "--nocapture"];
+        let arguments = ["--exact", "tests::support::run_as_broker", "--ignored", "--nocapture"];
         let mut command = match file_bytes_max {
             None => Command::new(itself),
             Some(bytes) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Broker, BrokerConfig};
+use crate::{Broker, BrokerConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -14,7 +14,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::support::*;
+use crate::tests::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_cannot_be_made_twice() {

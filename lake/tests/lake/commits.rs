@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lake::{Lake, Mark, Outcome, Table, Windows};
+use crate::{Lake, Mark, Outcome, Table, Windows};
 use tokio::sync::Barrier;
 
 use super::rows::*;
@@ -139,7 +139,7 @@ async fn what_was_added_since_a_version_skips_compaction() {
     for offset in 0..6 {
         table.append(&[observed(&[("A-01", 1, offset, 5, offset)])], &[]).await.unwrap();
     }
-    let compaction = lake::Compaction { small_files_max: 2, ..Default::default() };
+    let compaction = crate::Compaction { small_files_max: 2, ..Default::default() };
     let compacted = table.compact(&compaction).await.unwrap();
     assert_eq!((compacted.files_before, compacted.files_after, compacted.rows), (6, 1, 6));
     table.append(&[observed(&[("A-01", 1, 6, 5, 6)])], &[]).await.unwrap();

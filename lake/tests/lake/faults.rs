@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::{Compaction, Lake, LakeError, Mark, Outcome, Place, Windows};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use lake::{Compaction, Lake, LakeError, Mark, Outcome, Place, Windows};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
@@ -198,7 +198,7 @@ async fn a_compaction_gives_way_to_a_replacement_that_was_quicker() {
     let (slow, left) = faulty_in(&folder, ".parquet", Fault::Meanwhile(Arc::new(replace))).await;
     left.store(1, Ordering::SeqCst);
     let mut table = slow.table(&HOURLY).await.unwrap();
-    let compacted = table.compact(&Compaction { small_files_max: 1, ..Default::default() }).await.unwrap();
+    let compacted = table.compact(&Compaction { small_files_max: 1, fresh_times: 1, ..Default::default() }).await.unwrap();
     assert_eq!((compacted.files_before, compacted.gave_way), (0, 1));
     assert_eq!(hours_and_volumes(&table.scan(None).await.unwrap()), [(0, 100), (1, 1), (2, 1), (3, 1)]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lake::{Compaction, Lake, LakeError, Maintenance, Mark, Outcome, Windows, maintain};
+use crate::{Compaction, Lake, LakeError, Maintenance, Mark, Outcome, Windows, maintain};
 use tokio_util::sync::CancellationToken;
 
 use super::rows::*;
@@ -11,7 +11,7 @@ fn eager() -> Compaction {
     Compaction { small_files_max: 2, ..Default::default() }
 }
 
-fn mark(from: Option<i64>, to: i64) -> [Mark; 1] {
+pub fn mark(from: Option<i64>, to: i64) -> [Mark; 1] {
     [Mark { app_id: "traffic_volume/0#1".into(), from, to }]
 }
 
@@ -134,31 +134,6 @@ async fn a_vacuum_spares_what_a_reader_or_a_writer_may_still_want() {
     let error = reader.scan(None).await.unwrap_err();
     assert!(matches!(error, LakeError::NotFound { .. }) && error.to_string().contains("reload the table"), "{error}");
     assert_eq!(offsets(&table.scan(None).await.unwrap()), [0, 1, 2, 3]);
-}
-
-#[tokio::test]
-async fn another_writers_commits_are_read_and_followed() {
-    let (folder, lake) = lake().await;
-    let mut table = lake.table(&OBSERVED).await.unwrap();
-    for offset in 0..3 {
-        table
-            .append(&[observed(&[("A-01", 1, offset, 5, offset)])], &mark((offset > 0).then_some(offset), offset + 1))
-            .await
-            .unwrap();
-    }
-    let foreign = deltalake::open_table(url(&folder).join("observed/traffic_volume").unwrap()).await.unwrap();
-    let (foreign, metrics) = foreign.optimize().await.unwrap();
-    assert_eq!((foreign.version(), metrics.num_files_removed), (Some(4), 3));
-    // Our handle still holds the files that are no more in the table.
-    let rows = observed(&[("A-01", 1, 3, 5, 3)]);
-    assert_eq!(table.append(&[rows], &mark(Some(3), 4)).await.unwrap(), Outcome::Committed { version: 5 });
-    assert_eq!((table.file_count(), offsets(&table.scan(None).await.unwrap())), (2, vec![0, 1, 2, 3]));
-    // Its statistics are cut to milliseconds, and still find the file.
-    let hours = Windows::one(hour(2), hour(4));
-    assert_eq!(offsets(&table.scan(Some(&hours)).await.unwrap()), [2, 3]);
-    assert_eq!(offsets(&table.added_since(2).await.unwrap()), [2, 3]);
-    table.checkpoint().await.unwrap();
-    assert_eq!(Lake::open(&url(&folder)).await.unwrap().table(&OBSERVED).await.unwrap().mark("traffic_volume/0#1"), Some(4));
 }
 
 #[tokio::test]

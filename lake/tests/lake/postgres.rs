@@ -9,8 +9,8 @@ mod transactions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lake::Lake;
-use lake::postgres::{PostgresOptions, PostgresServer, serve};
+use crate::Lake;
+use crate::postgres::{PostgresOptions, PostgresServer, serve};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::Lake;
 use arrow::array::{ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use catalog::{Feed, Rollup, TableName};
 use chrono::{DateTime, TimeDelta, Utc};
-use lake::Lake;
 use url::Url;
 
 pub const OBSERVED: TableName = TableName::new("observed", "traffic_volume");

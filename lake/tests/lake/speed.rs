@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lake::{Compaction, Lake, Mark, Windows, run_rollup};
+use crate::{Compaction, Lake, Mark, Windows, run_rollup};
 
 use super::rows::*;
 

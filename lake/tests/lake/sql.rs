@@ -1,8 +1,8 @@
 //! SQL over the lake.
 
+use crate::{Lake, LakeError, run_rollup};
 use arrow::util::pretty::pretty_format_batches;
 use catalog::Rollup;
-use lake::{Lake, LakeError, run_rollup};
 
 use super::rows::*;
 

@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use clock::Clock;
 use serde_json::json;
 
-use crate::city::{self, Spot, noon};
-use crate::served::{empty_lake, start};
+use crate::tests::city::{self, Spot, noon};
+use crate::tests::served::{empty_lake, start};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "to look at; run by hand"]

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::city::{self, noon, spots};
-use crate::served::Served;
+use crate::tests::city::{self, noon, spots};
+use crate::tests::served::Served;
 
 const FORECAST: &str = "/v1/forecasts/traffic_volume";
 

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::city::{self, noon, spots};
-use crate::served::{self, Served};
+use crate::tests::city::{self, noon, spots};
+use crate::tests::served::{self, Served};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_of_the_openapi_document_answers_and_as_it_says() {

@@ -8,7 +8,7 @@ use axum::serve::ListenerExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::served::Served;
+use crate::tests::served::Served;
 
 /// What design and issue ask for.
 const GOAL: f64 = 0.85;

@@ -1,6 +1,6 @@
 //! The page: whole, from here alone.
 
-use crate::served::Served;
+use crate::tests::served::Served;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_and_all_it_names_come_from_here() {

@@ -1,6 +1,6 @@
 //! What a client is told when it can't have what it asked for.
 
-use crate::served::{Served, empty_lake, start};
+use crate::tests::served::{Served, empty_lake, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_name_is_answered_with_the_known_ones() {
@@ -202,7 +202,7 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (lake, _folder) = empty_lake().await;
-    let (clock, _) = clock::Clock::stepped(None, crate::city::noon()).unwrap();
+    let (clock, _) = clock::Clock::stepped(None, crate::tests::city::noon()).unwrap();
     let error = start(&lake, clock, &address, Default::default()).await.map(|_| ()).unwrap_err();
     let port = taken.local_addr().unwrap().port();
     assert_eq!(

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::city::{self, noon, spots};
-use crate::served::Served;
+use crate::tests::city::{self, noon, spots};
+use crate::tests::served::Served;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_alive_before_it_is_ready_and_ready_when_there_is_a_forecast() {

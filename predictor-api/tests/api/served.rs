@@ -4,16 +4,16 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::{Api, ApiConfig};
 use chrono::{DateTime, Utc};
 use clock::{Clock, Stepper};
 use lake::Lake;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use predictor_api::{Api, ApiConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::city;
+use crate::tests::city;
 
 /// How long news may take to be seen, in real time: a loaded machine's, many times the poll.
 const NEWS_WITHIN: Duration = Duration::from_secs(20);
@@ -151,7 +151,7 @@ pub async fn empty_lake() -> (Lake, tempfile::TempDir) {
     (lake, folder)
 }
 
-pub async fn start(lake: &Lake, clock: Clock, listen: &str, cancel: CancellationToken) -> Result<Api, predictor_api::ApiError> {
+pub async fn start(lake: &Lake, clock: Clock, listen: &str, cancel: CancellationToken) -> Result<Api, crate::ApiError> {
     let config = ApiConfig { listen: listen.parse().unwrap(), poll: POLL };
     let status = Arc::new(|| json!({ "lag": { "traffic_volume": 3 } }));
     Api::start(config, lake.clone(), clock, metrics_handle(), status, cancel).await

@@ -1,6 +1,6 @@
 //! Whatever a client may send, well-meant or not, is answered in HTTP's own terms, and the server goes on.
 
-use crate::served::Served;
+use crate::tests::served::Served;
 
 const FORECAST: &str = "/v1/forecasts/traffic_volume/A-01/1";
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::{Producers, ProducersConfig, Resume, Secret};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
-use producers::{Producers, ProducersConfig, Resume, Secret};
 use simulator::{Faults, Simulator, SimulatorConfig, Source};
 use tokio_util::sync::CancellationToken;
 
-use crate::kafka::Kafka;
+use crate::tests::kafka::Kafka;
 
 const KEY: &str = "0123456789abcdef0123456789abcd";
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::{Ask, FetchError, Fetcher, Remedy, Secret, Source, parse, record, request};
 use clock::Clock;
-use producers::{Ask, FetchError, Fetcher, Remedy, Secret, Source, parse, record, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::upstream::{Upstream, spots, volumes};
+use crate::tests::upstream::{Upstream, spots, volumes};
 
 async fn fetch(url: &str) -> Result<String, FetchError> {
     let (clock, _stepper) = Clock::stepped(None, "2022-10-01T00:00:00Z".parse().unwrap()).unwrap();
@@ -49,9 +49,9 @@ async fn statuses_are_told_apart_by_what_helps() {
         (500, Remedy::Again),
         (503, Remedy::Again),
         (429, Remedy::Later),
-        (403, Remedy::Leave),
-        (404, Remedy::Leave),
-        (302, Remedy::Leave),
+        (403, Remedy::Patiently),
+        (404, Remedy::Patiently),
+        (302, Remedy::Patiently),
     ] {
         let upstream = Upstream::start(move |_| (status, b"no".to_vec())).await;
         let error = fetch(&upstream.url).await.unwrap_err();
@@ -88,7 +88,7 @@ async fn an_upstream_that_hangs_is_left_after_ten_seconds() {
 async fn a_body_without_end_is_not_kept() {
     let upstream = Upstream::start(|_| (200, vec![b'x'; 1_000_001])).await;
     let error = fetch(&upstream.url).await.unwrap_err();
-    assert_eq!((&error, error.remedy()), (&FetchError::TooLarge, Remedy::Leave));
+    assert_eq!((&error, error.remedy()), (&FetchError::TooLarge, Remedy::Patiently));
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use crate::{Producers, ProducersConfig, Resume, Secret};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
-use producers::{Producers, ProducersConfig, Resume, Secret};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio_util::sync::CancellationToken;
 
-use crate::kafka::{self, Kafka};
-use crate::upstream::{Upstream, spots};
+use crate::tests::kafka::{self, Kafka};
+use crate::tests::upstream::{Upstream, spots};
 
 const SPOT: &str = "traffic_spot";
 

@@ -3,15 +3,15 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use crate::{Ask, Fetcher, Producers, ProducersConfig, Resume, Secret, Source, request};
 use chrono::{DateTime, Utc};
 use clock::Clock;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use producers::{Ask, Fetcher, Producers, ProducersConfig, Resume, Secret, Source, request};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::kafka::Kafka;
-use crate::upstream::{Upstream, error, spots};
+use crate::tests::kafka::Kafka;
+use crate::tests::upstream::{Upstream, error, spots};
 
 const KEY: &str = "5f4dcc3b5aa765d6 1d8327deb882cf";
 const ENCODED: &str = "5f4dcc3b5aa765d6%201d8327deb882cf";

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use simulator::{Source, open};
+use crate::{Source, open};
 
-use crate::{Running, config, numbers, refused, shared, texts};
+use crate::tests::{Running, config, numbers, refused, shared, texts};
 
 const SPOTS: &str = "spot_num,spot_nm,detector,latitude,longitude,district,address,inflow,outflow\n\
                      A-01,가온로(사거리),영상,37.56546,127.02094,중구,서울시 중구 가온로 1,[가온로]시장->공원,[가온로]공원->시장\n";

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Faults;
 use reqwest::StatusCode;
-use simulator::Faults;
 
-use crate::{KEY, Running};
+use crate::tests::{KEY, Running};
 
 const NOW: &str = "2022-10-01T00:30:00Z";
 

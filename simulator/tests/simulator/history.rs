@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::{Source, open, start_default, write_history, write_spots};
 use chrono::{DateTime, TimeDelta, Utc};
-use simulator::{Source, open, start_default, write_history, write_spots};
 
-use crate::Running;
+use crate::tests::Running;
 
 fn read(path: &std::path::Path) -> String {
     let mut text = String::new();
@@ -77,7 +77,8 @@ fn the_same_history_is_the_same_file_and_an_archive_again() {
 fn a_history_that_cannot_be_written_is_said() {
     let city = open(&Source::Synthetic { seed: 3 }).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("absent/history.csv.gz");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let path = folder.path().join("file/history.csv.gz");
     let error = write_history(&*city, &path, start_default(), start_default(), &|_, _| ()).unwrap_err().to_string();
-    insta::assert_snapshot!(error.replace(&folder.path().display().to_string(), ""), @r#"cannot write "/absent/history.csv.gz": No such file or directory (os error 2); make the folder writable and see that the disk has room"#);
+    insta::assert_snapshot!(error.replace(&folder.path().display().to_string(), ""), @r#"cannot write "/file/history.csv.gz": Not a directory (os error 20); make the folder writable and see that the disk has room"#);
 }

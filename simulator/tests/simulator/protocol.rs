@@ -1,10 +1,10 @@
 //! Answers, refusals, paging, keys and time.
 
+use crate::{Simulator, SimulatorConfig, Source};
 use chrono::TimeDelta;
-use simulator::{Simulator, SimulatorConfig, Source};
 use tokio_util::sync::CancellationToken;
 
-use crate::{KEY, Running, config, numbers, refused, shared, texts};
+use crate::tests::{KEY, Running, config, numbers, refused, shared, texts};
 
 /// An hour after the delay of 08 h in Seoul on the first day.
 const MORNING: &str = "2022-10-01T00:30:00Z";

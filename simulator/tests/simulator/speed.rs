@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use crate::{HISTORY_DAYS, Source, open, start_default, write_history};
 use chrono::TimeDelta;
 use futures::StreamExt;
-use simulator::{HISTORY_DAYS, Source, open, start_default, write_history};
 
-use crate::{KEY, Running, shared};
+use crate::tests::{KEY, Running, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]

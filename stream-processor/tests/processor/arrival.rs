@@ -1,16 +1,16 @@
 //! Any order, repetition, revision and lateness of rows, cut anywhere into batches, by two processors that may stop between
 //! any two steps: the rollup equals the same SQL over all of `observed`, and every offset stands there once.
 
+use crate::check::{Checker, Record};
+use crate::land::{Landing, Slice};
+use crate::roll_up::RollUp;
 use catalog::feeds::traffic_volume::FEED;
 use chrono::{DateTime, TimeDelta, Utc};
 use lake::{Compaction, Lake, Mark, Table};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
-use stream_processor::check::{Checker, Record};
-use stream_processor::land::{Landing, Slice};
-use stream_processor::roll_up::RollUp;
 
-use crate::lakes;
+use crate::tests::lakes;
 
 const CASES: u32 = 256;
 const PARTITIONS: i32 = 2;
@@ -113,7 +113,7 @@ fn checked(partition: i32, first: i64, rows: &[Row]) -> arrow::array::RecordBatc
 }
 
 async fn land(processor: &mut Processor, topic: &[Row], partition: i32, from: usize, stops: bool) {
-    let place = stream_processor::Place { topic: FEED.topic().into(), generation: 0, partition };
+    let place = crate::Place { topic: FEED.topic().into(), generation: 0, partition };
     let slice = Slice { place, from: from as i64, next: topic.len() as i64 };
     let rows = checked(partition, from as i64, &topic[from..]);
     let landing = Landing { slices: vec![slice], rows, partition_column: "partition", offset_column: "offset" };

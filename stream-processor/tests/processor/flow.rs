@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::{Loss, Processor, ProcessorConfig, Unsettled, accept_loss, new_generation};
 use broker::{Broker, BrokerConfig};
 use catalog::feeds::traffic_volume::FEED;
 use catalog::record;
@@ -14,9 +15,8 @@ use lake::Lake;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use stream_processor::{Loss, Processor, ProcessorConfig, Unsettled, accept_loss, new_generation};
 
-use crate::lakes::{self, number};
+use crate::tests::lakes::{self, number};
 
 /// What a settled city takes at most here; far more than needed, so that a hang is a failure and not a wait.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -244,7 +244,7 @@ async fn a_dead_letter_sent_twice_is_quarantined_once_and_one_without_a_source_e
     city.process().await.unwrap();
 }
 
-fn stopped(settled: Result<(), Unsettled>) -> Vec<stream_processor::Stopped> {
+fn stopped(settled: Result<(), Unsettled>) -> Vec<crate::Stopped> {
     match settled {
         Err(Unsettled::Stopped(mut stopped)) => {
             stopped.sort_by(|a, b| a.place.cmp(&b.place));

@@ -4,14 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::{ImportError, ImportOptions, ImportReport, import};
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use insta::assert_snapshot;
 use lake::Lake;
-use stream_processor::{ImportError, ImportOptions, ImportReport, import};
 
-use crate::lakes;
+use crate::tests::lakes;
 
 const VOLUMES: &str = "observed_at,spot_num,io_type,vol
 2022-09-30T23:00:00+09:00,A-01,1,500

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::{Panel, Recipe, Registry, TrainOptions, TrainReport, backtest, ensure_champion, fit, train_once};
 use catalog::kst::midnight_kst;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clock::Clock;
 use forecaster::Forecast;
-use trainer::{Panel, Recipe, Registry, TrainOptions, TrainReport, backtest, ensure_champion, fit, train_once};
 
 use super::city::{CITY, City, Random, Row, day, rows};
 use super::{archive, city};

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::{ForecastConfig, HISTORY_DAYS_MIN, Issued, Panel, Train, TrainingConfig, issue, run_forecasts, run_training, score};
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::{Clock, Stepper};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use trainer::{
-    ForecastConfig, HISTORY_DAYS_MIN, Issued, Panel, Train, TrainingConfig, issue, run_forecasts, run_training, score,
-};
 
 use super::city::{CITY, City, Row, day, rows};
 

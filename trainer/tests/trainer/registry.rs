@@ -1,11 +1,11 @@
 //! The registry: a champion always exists, only a better one replaces it, and decisions don't pass each other unseen.
 
+use crate::{Registry, Standing, ensure_champion, fit_naive};
 use arrow::array::AsArray;
 use forecaster::Bundle;
-use trainer::{Registry, Standing, ensure_champion, fit_naive};
 
 use super::city::{CITY, City, day, rows};
-use trainer::{Panel, Recipe};
+use crate::{Panel, Recipe};
 
 async fn panel(city: &City, days: i64) -> Panel {
     Panel::load(&city.lake, CITY, day(0), day(days)).await.unwrap()

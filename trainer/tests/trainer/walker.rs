@@ -1,7 +1,7 @@
 //! The walker's numbers are LightGBM's, bit for bit, on random models: missing values, zeros, categories, averages.
 
+use crate::{Binned, Booster, Rows, grow};
 use forecaster::{Forest, ParseError};
-use trainer::{Binned, Booster, Rows, grow};
 
 use super::city::Random;
 

@@ -1,20 +1,9 @@
-//! psql and psycopg as people have them. Where one is not to be had, its tests are skipped and say so; with
-//! HANGANG_DEMAND_TOOLS=1 they fail.
+//! psql and psycopg as people have them.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use super::super::readers::{missing, python};
 use super::*;
-
-/// True where a missing tool fails its test.
-fn demanded() -> bool {
-    std::env::var_os("HANGANG_DEMAND_TOOLS").is_some_and(|value| value == "1")
-}
-
-fn missing(what: &str) {
-    assert!(!demanded(), "{what}, and HANGANG_DEMAND_TOOLS asks for it");
-    eprintln!("skipped: {what}");
-}
 
 /// Runs psql on statements; its output, or `None` where there is no psql.
 async fn psql(served: &Served, arguments: &[&str]) -> Option<Output> {
@@ -132,40 +121,11 @@ async fn psql_lists_what_there_is() {
     );
 }
 
-/// The python that has psycopg: the system's, or one made once in the user's cache.
-fn python() -> Option<PathBuf> {
-    let has = |python: &PathBuf| {
-        Command::new(python).args(["-c", "import psycopg"]).output().is_ok_and(|output| output.status.success())
-    };
-    let system = PathBuf::from("python3");
-    if has(&system) {
-        return Some(system);
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let folder = cache.join("hangang").join("psycopg-3.3");
-    let python = folder.join("bin/python");
-    if has(&python) {
-        return Some(python);
-    }
-    let made = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let all = made(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-        && made(Command::new(&python).args(["-m", "pip", "install", "--quiet", "psycopg[binary]==3.3.*"]))
-        && has(&python);
-    all.then_some(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn psycopg_works_in_its_default_mode() {
     let served = served().await;
-    let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else {
-        return missing("there is no python3 with psycopg, and pip could not install it");
-    };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lake/postgres/client.py");
-    let mut command = Command::new(python);
-    command.arg(script).arg(served.address().port().to_string());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    assert!(text(&output.stdout).ends_with("all asserted"), "{}", text(&output.stdout));
+    let port = served.address().port().to_string();
+    let Some(said) = tokio::task::spawn_blocking(move || python("psycopg", &[script, &port])).await.unwrap() else { return };
+    assert!(said.ends_with("all asserted"), "{said}");
 }

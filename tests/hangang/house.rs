@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Who may know whom. Everything may know `clock` and `catalog`; stages never know each other; the root knows all.
+/// Who may know whom. Everything may know `durable`, `clock` and `catalog`; stages never know each other; the root knows
+/// all.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("clock", &[]),
+    ("durable", &[]),
+    ("clock", &["durable"]),
     ("catalog", &[]),
-    ("simulator", &["clock", "catalog"]),
-    ("broker", &["clock", "catalog"]),
-    ("producers", &["clock", "catalog"]),
-    ("stream-processor", &["clock", "catalog", "lake"]),
-    ("lake", &["clock", "catalog"]),
-    ("forecaster", &["clock", "catalog"]),
-    ("trainer", &["clock", "catalog", "lake", "forecaster"]),
-    ("predictor-api", &["clock", "catalog", "lake", "forecaster"]),
+    ("simulator", &["durable", "clock", "catalog"]),
+    ("broker", &["durable", "clock", "catalog"]),
+    ("producers", &["durable", "clock", "catalog"]),
+    ("stream-processor", &["durable", "clock", "catalog", "lake"]),
+    ("lake", &["durable", "clock", "catalog"]),
+    ("forecaster", &["durable", "clock", "catalog"]),
+    ("trainer", &["durable", "clock", "catalog", "lake", "forecaster"]),
+    ("predictor-api", &["durable", "clock", "catalog", "lake", "forecaster"]),
 ];
 
 /// Libraries that stay behind one crate.
 const BEHIND: &[(&str, &[&str])] = &[
-    ("deltalake", &["lake"]),
     ("object_store", &["lake"]),
     ("pgwire", &["lake"]),
     ("lightgbm3-sys", &["trainer"]),
@@ -30,7 +31,7 @@ const BEHIND: &[(&str, &[&str])] = &[
 fn dependencies(folder: &Path) -> BTreeSet<String> {
     let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     let manifest: toml::Table = text.parse().unwrap();
-    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+    manifest.get("dependencies").and_then(|table| table.as_table()).into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }
 
 fn members() -> BTreeMap<String, BTreeSet<String>> {

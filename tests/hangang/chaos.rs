@@ -3,8 +3,6 @@
 //!
 //! `make slow` kills 10 times, `make chaos` 50; `KILLS=N` and `SEED=N` choose. Each run prints what each kill interrupted.
 
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

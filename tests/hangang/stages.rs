@@ -3,8 +3,6 @@
 //! The processes share a Kafka, a lake and the simulator's clock, and nothing else: each has a data folder of its own.
 //! Readers that share no code with Hangang do the judging. `make kafka` runs it: it needs a JVM, and takes minutes.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,6 @@
 //!
 //! Each case runs the binary. A message is held word by word; folders and ports in it are made plain first.
 
-mod support;
-
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

@@ -1,9 +1,7 @@
 //! The binary as its user runs it: in a folder of its own, on ports that the system chooses, and with waits that end.
 //!
 //! Nothing here knows what a command does. Every wait has a deadline, and says what it waited for and what the process
-//! printed last. (`mod.rs`, since a file beside the tests would be taken for one.)
-
-#![allow(dead_code)]
+//! printed last.
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};

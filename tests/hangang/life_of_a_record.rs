@@ -18,10 +18,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const SPOTS: &str = include_str!("recordings/spotinfo_one_spot.xml");
-const LATE: &str = include_str!("recordings/volinfo_a_lane_is_late.xml");
-const WHOLE: &str = include_str!("recordings/volinfo_the_lane_has_come.xml");
-const NONE: &str = include_str!("recordings/info_200.xml");
+const SPOTS: &str = include_str!("../recordings/spotinfo_one_spot.xml");
+const LATE: &str = include_str!("../recordings/volinfo_a_lane_is_late.xml");
+const WHOLE: &str = include_str!("../recordings/volinfo_the_lane_has_come.xml");
+const NONE: &str = include_str!("../recordings/info_200.xml");
 
 /// A machine that is busy takes some seconds.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);

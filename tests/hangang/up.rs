@@ -1,7 +1,5 @@
 //! `hangang up` as its user runs it, judged by readers that share no code with it.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
