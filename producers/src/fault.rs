@@ -10,10 +10,12 @@ pub enum Remedy {
     Again,
     /// Not at once: with the next poll.
     Later,
-    /// Asking again brings the same: left to the next scheduled ask, and to a person.
+    /// Asking again at once brings the same: after ever longer pauses, up to an hour.
+    Patiently,
+    /// The key is refused: looked at again hourly.
+    Key,
+    /// The answer has come, but not all of it could be read: the rest is for a person.
     Leave,
-    /// Nothing more may be asked with this key.
-    Stop,
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -53,7 +53,7 @@ impl FetchError {
             FetchError::Unreachable { .. } | FetchError::TimedOut { .. } | FetchError::BrokenOff { .. } => Remedy::Again,
             FetchError::Status { status: 500..=599 } => Remedy::Again,
             FetchError::Status { status: 429 } => Remedy::Later,
-            FetchError::Status { .. } | FetchError::TooLarge => Remedy::Leave,
+            FetchError::Status { .. } | FetchError::TooLarge => Remedy::Patiently,
         }
     }
 

@@ -1,17 +1,18 @@
 //! One feed's loop: wait until asks are due, make them, publish what they bring, wait again.
 //!
 //! [`Poller::run`] is the path in order. A poll is all that is due at a moment; it is over when every answer's records
-//! are acknowledged. What got no answer stays due and is asked again; the loop ends when it is told to stop, or when
-//! the upstream refuses the key.
+//! are acknowledged. What got no good answer stays due and is asked again, whatever the reason; the loop ends when it is
+//! told to stop, and then only.
 
 mod alert;
 mod answer;
+mod breaker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clock::{Participant, kept};
+use clock::{Clock, Participant, kept};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::publish::Publisher;
 use crate::status::FeedStatus;
 use alert::Alerts;
 use answer::{Down, Outcome};
+use breaker::{Breakers, Round};
 
 /// Asks made at once: enough to go through 700 in a few seconds at 100 ms each, and no burden to a public portal.
 const ASKS_AT_ONCE: usize = 16;
@@ -48,6 +50,7 @@ pub(crate) struct Poller {
     pub(crate) status: Arc<Mutex<FeedStatus>>,
     /// File in which it is kept up to when all asks have been answered.
     pub(crate) progress: Option<PathBuf>,
+    pub(crate) clock: Clock,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -57,6 +60,7 @@ impl Poller {
         let clock = participant.clock().clone();
         let mut holes = Some(holes);
         let mut alerts = Alerts::new(self.source.feed.name);
+        let breakers = Mutex::default();
         let mut looks_in_vain = 0;
         while !self.cancel.is_cancelled() {
             let now = clock.now();
@@ -81,11 +85,8 @@ impl Poller {
                     schedule.wait(hole, now.min(hole + feed.interval() + feed.settled_after()), &places);
                 }
                 schedule.advance(now, &places);
-                let stopped = self.poll(&mut schedule, &mut alerts, now).await;
+                self.poll(&mut schedule, &mut alerts, &breakers, now).await;
                 self.forget(&schedule, clock.now());
-                if stopped {
-                    break;
-                }
                 self.keep_progress(&schedule);
                 match schedule.waiting() {
                     0 => schedule.next_due(),
@@ -101,43 +102,56 @@ impl Poller {
         self.tell(&schedule, &alerts, None);
     }
 
-    /// Makes all asks that wait, and puts back what got no answer. Says whether nothing may be asked any more.
-    async fn poll(&self, schedule: &mut Schedule, alerts: &mut Alerts, now: DateTime<Utc>) -> bool {
+    /// Makes the asks that wait, and puts back what got no answer.
+    async fn poll(&self, schedule: &mut Schedule, alerts: &mut Alerts, breakers: &Mutex<Breakers>, now: DateTime<Utc>) {
         let asks = schedule.take();
         if asks.is_empty() {
-            return false;
+            return;
         }
         let (feed, total) = (self.source.feed.name, asks.len());
         let oldest_due = asks.iter().map(|ask| ask.due_at).min().expect("some asks wait");
         metrics::gauge!("hangang_ask_late_seconds", "feed" => feed).set((now - oldest_due).as_seconds_f64());
+        let locked = || breakers.lock().expect("no holder of the breakers panics");
+        let Round { made, waiting } = locked().round(asks, now);
+        let asked_none = made.is_empty();
+        let probes: Vec<bool> = made.iter().map(|ask| locked().is_failing(&ask.place)).collect();
         let down = Down::default();
-        let mut outcomes = futures::stream::iter(asks).map(|ask| self.ask(ask, &down)).buffer_unordered(ASKS_AT_ONCE);
-        let (mut faults, mut untried, mut stop) = (Vec::new(), 0, false);
+        let mut outcomes = futures::stream::iter(made.into_iter().zip(probes))
+            .map(|(ask, is_probe)| self.ask(ask, is_probe, &down, breakers))
+            .buffer_unordered(ASKS_AT_ONCE);
+        let (mut faults, mut unanswered) = (Vec::new(), waiting);
         while let Some(outcome) = outcomes.next().await {
             match outcome {
                 Outcome::Answered => {}
-                Outcome::Left(fault) => {
-                    stop |= fault.remedy() == Remedy::Stop;
-                    faults.push(fault);
-                }
+                Outcome::Left(fault) => faults.push(fault),
                 Outcome::Unanswered(ask, fault) => {
                     faults.push(fault);
-                    schedule.put_back(ask);
+                    unanswered.push(ask);
                 }
-                Outcome::Untried(ask) => {
-                    untried += 1;
-                    schedule.put_back(ask);
-                }
+                Outcome::Untried(ask) => unanswered.push(ask),
             }
         }
         drop(outcomes);
+        if faults.iter().any(|fault| fault.remedy() == Remedy::Key) && !down.any_answered() {
+            locked().close(now);
+        }
+        let untried = unanswered.len().saturating_sub(faults.len());
+        for ask in unanswered {
+            match down.any_answered() && locked().gives_up(&ask, now) {
+                false => schedule.put_back(ask),
+                true => {
+                    metrics::counter!("hangang_ask_given_up_total", "feed" => feed).increment(1);
+                    tracing::error!(feed, interval = %ask.interval, place = ask.place.as_deref().unwrap_or("whole"),
+                        "an ask is given up: its place has not answered for a week, while others do");
+                }
+            }
+        }
         metrics::gauge!("hangang_ask_waiting", "feed" => feed).set(schedule.waiting() as f64);
-        if self.cancel.is_cancelled() {
-            return false;
+        if self.cancel.is_cancelled() || asked_none {
+            return;
         }
         alerts.after_poll(&faults, total, untried);
         self.status().last_poll_at = Some(now);
-        stop
     }
 
     /// Writes down up to when all asks have been answered. Where that fails, a start asks more than it would have to.
@@ -161,6 +175,10 @@ impl Poller {
         status.next_ask_at = next_ask_at;
         status.waiting = schedule.waiting();
         status.alert = alerts.message();
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     fn status(&self) -> std::sync::MutexGuard<'_, FeedStatus> {

@@ -168,6 +168,7 @@ impl Shared {
             places: self.places.clone(),
             status: status.clone(),
             progress,
+            clock: self.clock.clone(),
             cancel: self.cancel.clone(),
         };
         // Taken here and not in the task, so that a stepped clock stands from now on.

@@ -37,17 +37,18 @@ impl ParseError {
     pub fn remedy(&self) -> Remedy {
         match self {
             ParseError::Refused { code, .. } => match code.as_str() {
-                "INFO-100" => Remedy::Stop,
+                "INFO-100" => Remedy::Key,
                 "ERROR-500" | "ERROR-600" => Remedy::Again,
                 "ERROR-601" => Remedy::Later,
-                _ => Remedy::Leave,
+                _ => Remedy::Patiently,
             },
             ParseError::Empty | ParseError::Html { .. } | ParseError::Truncated { .. } | ParseError::RowCount { .. } => {
                 Remedy::Again
             }
             ParseError::Malformed { .. } | ParseError::Unrecognised { .. } => Remedy::Again,
-            ParseError::Encoding { .. } | ParseError::NoResult { .. } | ParseError::NoTotal { .. } => Remedy::Leave,
-            ParseError::TooManyRows { .. } | ParseError::Row { .. } => Remedy::Leave,
+            ParseError::Encoding { .. } | ParseError::NoResult { .. } | ParseError::NoTotal { .. } => Remedy::Patiently,
+            ParseError::TooManyRows { .. } => Remedy::Patiently,
+            ParseError::Row { .. } => Remedy::Leave,
         }
     }
 
@@ -79,7 +80,7 @@ impl ParseError {
 /// The portal's table of codes, as what a person can do.
 fn hint(code: &str) -> &'static str {
     match code {
-        "INFO-100" => "set a valid key and start again: nothing is asked until then",
+        "INFO-100" => "set a valid key and start again",
         "ERROR-300" | "ERROR-301" | "ERROR-331" | "ERROR-332" | "ERROR-333" | "ERROR-334" | "ERROR-336" => {
             "the request is wrong: report it as a bug"
         }

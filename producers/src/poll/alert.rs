@@ -31,10 +31,7 @@ impl Alerts {
         };
         let (count, outlook) = (faults.len(), outlook(worst));
         let waiting = if untried > 0 { format!("; {untried} more wait until the upstream answers") } else { String::new() };
-        let message = match worst.remedy() {
-            Remedy::Stop => format!("{worst}"),
-            _ => format!("{count} of {total} asks got no good answer ({outlook}{waiting}): {worst}"),
-        };
+        let message = format!("{count} of {total} asks got no good answer ({outlook}{waiting}): {worst}");
         self.raise(worst.code(), &message, severity(worst) > 0);
     }
 
@@ -63,14 +60,17 @@ impl Alerts {
 fn severity(fault: &Fault) -> u8 {
     match fault.remedy() {
         Remedy::Again | Remedy::Later => 0,
-        Remedy::Leave => 1,
-        Remedy::Stop => 2,
+        Remedy::Patiently => 1,
+        Remedy::Leave => 2,
+        Remedy::Key => 3,
     }
 }
 
 fn outlook(fault: &Fault) -> &'static str {
     match fault.remedy() {
         Remedy::Again | Remedy::Later => "they are made again",
-        Remedy::Leave | Remedy::Stop => "left to their next scheduled time",
+        Remedy::Patiently => "they are made again, ever more seldom up to hourly",
+        Remedy::Key => "they are made again hourly",
+        Remedy::Leave => "what could not be read is kept in the dead letters",
     }
 }

@@ -3,12 +3,13 @@
 //! Nothing is said in the log here but what becomes of this one ask: what a poll's faults mean together is for
 //! [`super::alert`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::breaker::Breakers;
 use super::{ASKS_AT_ONCE, Poller};
 use crate::ask::Ask;
 use crate::fault::{Fault, Remedy};
@@ -19,16 +20,17 @@ use crate::publish::{DeadLetter, Unacknowledged};
 use crate::record::record;
 use crate::request::{PAGE_ROWS, PAGES_MAX, Request, request};
 
-/// Pauses, in real time, before the second, third and fourth attempt at a request.
+/// Pauses, in real time, before the second, third and fourth attempt at a request. Of a place that failed last time,
+/// one attempt tells enough.
 const ATTEMPT_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// So many asks in a row without an answer, each after all its attempts: the upstream is down, and the rest of the poll
-/// waits with them.
+/// So many asks in a row without an answer, each after all its attempts: the upstream is down, and the rest of the round
+/// waits with them. Those that answered last time are asked first, so it is never they who wait.
 const FAILURES_IN_A_ROW_MAX: usize = ASKS_AT_ONCE;
 
 /// What became of one ask.
 pub(super) enum Outcome {
     Answered,
-    /// An answer came, but not all of it could be read, or it was refused: left to the next scheduled ask.
+    /// An answer came, but not all of it could be read: the rest is in the dead letters.
     Left(Fault),
     /// No answer: the ask stays due.
     Unanswered(Ask, Fault),
@@ -44,16 +46,21 @@ enum Stopped {
 }
 
 impl Poller {
-    /// Makes one ask, unless the upstream is down or the loop is to end.
-    pub(super) async fn ask(&self, mut ask: Ask, down: &Down) -> Outcome {
-        if self.cancel.is_cancelled() || down.is_down() {
+    /// Makes one ask, unless its place or the upstream has stopped answering in this round, or the loop is to end. What
+    /// became of it is told to `breakers`.
+    pub(super) async fn ask(&self, mut ask: Ask, is_probe: bool, down: &Down, breakers: &Mutex<Breakers>) -> Outcome {
+        let breakers = || breakers.lock().expect("no holder of the breakers panics");
+        if self.cancel.is_cancelled() || down.is_down() || (!is_probe && breakers().is_failing(&ask.place)) {
+            breakers().untried(&ask.place);
             return Outcome::Untried(ask);
         }
         metrics::counter!("hangang_ask_made_total", "feed" => self.source.feed.name).increment(1);
         self.status().asked += 1;
-        let fault = match self.answer(&mut ask).await {
+        let pauses = if is_probe { &[][..] } else { &ATTEMPT_PAUSES };
+        let fault = match self.answer(&mut ask, pauses).await {
             Ok(None) => {
                 down.answered();
+                breakers().answered(&ask.place);
                 return Outcome::Answered;
             }
             Ok(Some(fault)) => Fault::Parse(fault),
@@ -61,29 +68,23 @@ impl Poller {
             Err(Stopped::Fault(fault)) => fault,
         };
         self.status().failed += 1;
-        match fault.remedy() {
-            Remedy::Again | Remedy::Later => {
-                down.failed();
-                ask.attempt += 1;
-                Outcome::Unanswered(ask, fault)
-            }
-            Remedy::Leave => {
-                down.answered();
-                Outcome::Left(fault)
-            }
-            Remedy::Stop => {
-                down.stop();
-                Outcome::Left(fault)
-            }
+        if fault.remedy() == Remedy::Leave {
+            down.answered();
+            breakers().answered(&ask.place);
+            return Outcome::Left(fault);
         }
+        down.failed();
+        breakers().failed(&ask.place, fault.remedy(), self.now());
+        ask.attempt += 1;
+        Outcome::Unanswered(ask, fault)
     }
 
     /// Fetches, parses and publishes all pages of an answer. What was wrong with parts of it is returned.
-    async fn answer(&self, ask: &mut Ask) -> Result<Option<ParseError>, Stopped> {
+    async fn answer(&self, ask: &mut Ask, pauses: &[Duration]) -> Result<Option<ParseError>, Stopped> {
         let (mut fault, mut listed, mut published) = (None, Vec::new(), 0);
         for page in 1..=PAGES_MAX {
             let request = request(ask, page);
-            let (answer, received_at) = self.page(ask, &request).await?;
+            let (answer, received_at) = self.page(ask, &request, pauses).await?;
             fault = fault.or(answer.fault);
             if self.source.lists.is_some() {
                 listed.extend(answer.observations.iter().map(place));
@@ -100,10 +101,10 @@ impl Poller {
         Ok(fault)
     }
 
-    /// One page, attempted again after passing faults. An answer that cannot be read, or not all of it, is kept in the
+    /// One page, attempted again after passing faults and each of `pauses`. An answer that cannot be read, or not all of it, is kept in the
     /// dead letters, once an ask and reason.
-    async fn page(&self, ask: &mut Ask, request: &Request) -> Result<(Answer, DateTime<Utc>), Stopped> {
-        let mut pauses = ATTEMPT_PAUSES.iter();
+    async fn page(&self, ask: &mut Ask, request: &Request, pauses: &[Duration]) -> Result<(Answer, DateTime<Utc>), Stopped> {
+        let mut pauses = pauses.iter();
         loop {
             let (response, read) = match self.attempt(request).await? {
                 Ok(response) => {
@@ -227,27 +228,29 @@ fn place(observation: &Observation) -> Arc<str> {
     }
 }
 
-/// Whether, within one poll, the upstream has stopped answering.
+/// Whether, within one round, the upstream has stopped answering.
 #[derive(Default)]
 pub(super) struct Down {
     failures_in_a_row: AtomicUsize,
-    stopped: AtomicBool,
+    answered: AtomicBool,
 }
 
 impl Down {
     fn is_down(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.failures_in_a_row.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW_MAX
+        self.failures_in_a_row.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW_MAX
+    }
+
+    /// Whether anybody answered.
+    pub(super) fn any_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
         self.failures_in_a_row.store(0, Ordering::Relaxed);
     }
 
     fn failed(&self) {
         self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
     }
 }
