@@ -4,13 +4,14 @@ use ::broker::{Broker, BrokerConfig};
 
 use crate::config::Config;
 use crate::ports::{self, Server};
-use crate::{screen, stages};
+use crate::{folder, screen, stages};
 
 /// Starts the embedded broker, unless a Kafka outside is configured.
 pub async fn embedded(config: &Config) -> anyhow::Result<Option<Broker>> {
     if config.kafka.bootstrap.is_some() {
         return Ok(None);
     }
+    folder::mark(&config.data)?;
     let broker = BrokerConfig {
         listen_option: "--set kafka.listen",
         ..BrokerConfig::new(config.data.join("broker"), config.kafka.listen)

@@ -3,13 +3,15 @@
 //! Whoever runs the simulator owns the city's time; every other process follows it. The real city has the machine's.
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use clap::Args;
-use clock::{Clock, Stepper};
+use clock::{Clock, ClockError, Stepper};
 use simulator::{Faults, Simulator, SimulatorConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SEOUL_HOST, SEOUL_KEY, Source, Speed};
 use crate::folder::Folder;
+use crate::{screen, stages};
 
 /// Options that choose the city, for the subcommands that own one.
 #[derive(Args, Clone)]
@@ -96,12 +98,32 @@ pub fn simulated(source: &Source) -> Option<simulator::Source> {
     }
 }
 
+/// City time beyond what a damaged clock's lake has received, at which it goes on: what was received and not landed yet.
+const UNLANDED: TimeDelta = TimeDelta::hours(6);
+
+/// Where the kept time is damaged, puts one there that is later than all that the lake knows, so that time does not go
+/// back. A file that is not there is that of a new city.
+async fn mend_clock(config: &Config, folder: &Folder) -> anyhow::Result<()> {
+    let path = folder.clock();
+    let damage = match clock::kept::read(&path) {
+        Err(damage @ ClockError::Damaged { .. }) => damage,
+        read => return Ok(read.map(|_| ())?),
+    };
+    let Ok(lake) = stages::open_lake(config).await else { return Err(damage.into()) };
+    let newest = stages::newest_instant(&lake).await.context("looking for the newest time that the lake knows")?;
+    let resumed = newest.map_or(config.city.start, |newest| newest + UNLANDED).max(config.city.start);
+    clock::kept::write(&path, resumed)?;
+    tracing::warn!(file = %path.display(), "the city's time was damaged; it goes on from {}, {} hours after the newest that the lake has received", screen::kst(resumed), UNLANDED.num_hours());
+    Ok(())
+}
+
 impl OwnCity {
     /// Starts the city of `config` in `folder`: its time, and the simulator that answers for it.
     pub async fn start(config: &Config, folder: &Folder, cancel: &CancellationToken) -> anyhow::Result<OwnCity> {
         let Some(source) = simulated(&config.city.source) else {
             return Ok(OwnCity { city: real(config)?, stepper: None, simulator: None });
         };
+        mend_clock(config, folder).await?;
         let (clock, stepper) = match config.city.speed {
             Speed::Scaled(speed) => (Clock::scaled(&folder.clock(), config.city.start, speed)?, None),
             Speed::Stepped => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use lake::Lake;
@@ -11,7 +11,7 @@ use stream_processor::ImportOptions;
 use crate::city::{self, City};
 use crate::config::{Config, parse_instant};
 use crate::screen::{self, Progress, fact};
-use crate::{history, stages};
+use crate::{folder, history, stages};
 
 #[derive(Args)]
 pub struct ImportArgs {
@@ -48,7 +48,7 @@ async fn own_history(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     };
     let city = tokio::task::spawn_blocking(move || simulator::open(&source)).await??;
-    std::fs::create_dir_all(&config.data).with_context(|| format!("cannot make \"{}\"", config.data.display()))?;
+    folder::mark(&config.data)?;
     if !history::import_once(config, &*city, &lake).await? {
         fact("history", "was imported before");
     }

@@ -67,11 +67,16 @@ pub struct Standing {
 
 /// Reads it all. `now` is the city's time, where a clock answers.
 pub async fn read(lake: &Lake, bootstrap: &str, now: Option<DateTime<Utc>>) -> anyhow::Result<Overview> {
+    // Before the ends: a mark that is read after them may lie beyond, and a healthy topic would look wiped.
+    let mut marks = Vec::new();
+    for feed in FEEDS {
+        marks.push(landed(lake, feed).await?);
+    }
     let bootstrap = bootstrap.to_owned();
     let ends = tokio::task::spawn_blocking(move || ends(&bootstrap)).await?;
     let mut feeds = Vec::new();
-    for feed in FEEDS {
-        feeds.push(of_feed(lake, feed, ends.as_ref().ok()).await?);
+    for (feed, landed) in FEEDS.iter().zip(marks) {
+        feeds.push(of_feed(lake, feed, landed, ends.as_ref().ok()).await?);
     }
     let mut targets = Vec::new();
     for target in TARGETS {
@@ -83,6 +88,7 @@ pub async fn read(lake: &Lake, bootstrap: &str, now: Option<DateTime<Utc>>) -> a
 /// Records of all feeds that are not landed yet.
 pub async fn lag_total(lake: &Lake, bootstrap: &str) -> anyhow::Result<i64> {
     let bootstrap = bootstrap.to_owned();
+    // Before the marks: what comes meanwhile is not counted.
     let ends = tokio::task::spawn_blocking(move || ends(&bootstrap)).await?.map_err(anyhow::Error::msg)?;
     let mut total = 0;
     for feed in FEEDS {
@@ -91,13 +97,12 @@ pub async fn lag_total(lake: &Lake, bootstrap: &str) -> anyhow::Result<i64> {
     Ok(total)
 }
 
-async fn of_feed(lake: &Lake, feed: &'static Feed, ends: Option<&Ends>) -> anyhow::Result<FeedOverview> {
+async fn of_feed(lake: &Lake, feed: &'static Feed, landed: Landed, ends: Option<&Ends>) -> anyhow::Result<FeedOverview> {
     let name = feed.name;
     let rows = lake
         .query(&format!("SELECT \"rows\", newest_observed_at, newest_received_at FROM ops.feeds WHERE feed = '{name}'"))
         .await?;
     let letters = lake.query(&format!("SELECT count(*) AS letters FROM ops.quarantine WHERE feed = '{name}'")).await?;
-    let landed = landed(lake, feed).await?;
     Ok(FeedOverview {
         feed: name,
         rows: number(&rows, 0).unwrap_or(0),
@@ -190,7 +195,7 @@ fn number(batches: &[RecordBatch], column: usize) -> Option<i64> {
     values.is_valid(0).then(|| values.value(0))
 }
 
-fn instant(batches: &[RecordBatch], column: usize) -> Option<DateTime<Utc>> {
+pub fn instant(batches: &[RecordBatch], column: usize) -> Option<DateTime<Utc>> {
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let values = arrow::compute::cast(first(batches)?.column(column), &utc).ok()?;
     let values = values.as_primitive::<TimestampMicrosecondType>();

@@ -1,12 +1,12 @@
-//! `hangang reset`: forgets everything in the data folder, after asking.
+//! `hangang reset`: forgets the city in the data folder, after asking; nothing that we did not make.
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 
 use crate::config::Config;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 
 #[derive(Args)]
 pub struct ResetArgs {
@@ -15,12 +15,9 @@ pub struct ResetArgs {
     yes: bool,
 }
 
-/// What a data folder of ours holds. Nothing else is ever deleted.
-const OURS: &[&str] = &["broker", "lake", "history", "imported", "city", "clock", "clock.new", "lock"];
-
 pub fn run(config: Config, args: ResetArgs) -> anyhow::Result<()> {
     let path = &config.data;
-    if !path.join("city").exists() && !path.join("lake").exists() {
+    if !Folder::is_ours(path) {
         eprintln!("nothing to forget: \"{}\" holds no city", path.display());
         return Ok(());
     }
@@ -29,18 +26,19 @@ pub fn run(config: Config, args: ResetArgs) -> anyhow::Result<()> {
         eprintln!("kept");
         return Ok(());
     }
-    for name in OURS {
-        let entry = path.join(name);
-        let removed = if entry.is_dir() { std::fs::remove_dir_all(&entry) } else { std::fs::remove_file(&entry) };
-        match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove \"{}\"", entry.display()));
-            }
-            _ => {}
-        }
+    let stays = folder.forget()?;
+    let own_lake = folder::holds_lake(&config);
+    let what = if own_lake { "the city, its lake and its topics" } else { "the city and its topics" };
+    eprintln!("forgotten: \"{}\" is empty of {what}", path.display());
+    if !own_lake {
+        eprintln!(
+            "stays: the lake at \"{}\", which holds what was landed. The next city needs another (--lake URL), or stands still and says what it misses: its topics begin anew",
+            config.lake_url
+        );
     }
-    drop(folder);
-    eprintln!("forgotten: \"{}\" is empty of the city, its lake and its topics", path.display());
+    for entry in stays {
+        eprintln!("stays: \"{}\", which Hangang did not make", entry.display());
+    }
     Ok(())
 }
 

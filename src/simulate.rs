@@ -20,11 +20,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         stages::stopped_by_signal().cancelled().await;
         return Ok(());
     }
-    let folder = Folder::hold(&config.data)?;
-    folder.belong(&config)?;
+    let mut folder = Folder::hold(&config.data)?;
+    folder.accept(&config)?;
     ports::free(&config, &[Server::Simulator])?;
     let cancel = stages::stopped_by_signal();
     let own = OwnCity::start(&config, &folder, &cancel).await?;
+    folder.belong(&config)?;
     screen::fact("city", format!("answers at {}, now {}", own.city.seoul_url, screen::kst(own.city.clock.now())));
     cancel.cancelled().await;
     own.stop().await;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use catalog::FEEDS;
+use chrono::{DateTime, Utc};
 use lake::Lake;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use predictor_api::{Api, ApiConfig, StatusSource};
@@ -11,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::city::City;
 use crate::config::Config;
-use crate::resume;
+use crate::{folder, overview, resume};
 
 /// The lake, made when it is not there.
 pub async fn lake(config: &Config) -> anyhow::Result<Lake> {
+    if folder::holds_lake(config) {
+        folder::mark(&config.data)?;
+    }
     Lake::open(&config.lake_url).await.with_context(|| format!("the lake at {}", config.lake_url))
 }
 
@@ -26,8 +30,21 @@ pub async fn open_lake(config: &Config) -> anyhow::Result<Lake> {
     lake(config).await
 }
 
+/// The latest city time that anything in the lake was received, refused, issued or decided at.
+pub async fn newest_instant(lake: &Lake) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let observed = FEEDS.iter().map(|feed| format!("SELECT max(received_at) AS at FROM observed.{}", feed.name));
+    let others = [
+        "refused_at) AS at FROM ops.quarantine",
+        "computed_at) AS at FROM forecast.forecasts",
+        "decided_at) AS at FROM forecast.models",
+    ];
+    let all = observed.chain(others.map(|other| format!("SELECT max({other}"))).collect::<Vec<_>>().join(" UNION ALL ");
+    Ok(overview::instant(&lake.query(&format!("SELECT max(at) FROM ({all}) AS newest")).await?, 0))
+}
+
 /// Polls the city from where the lake ends.
 pub async fn produce(config: &Config, city: &City, lake: &Lake, cancel: &CancellationToken) -> anyhow::Result<Producers> {
+    folder::mark(&config.data)?;
     let resume = resume::read(lake, city.clock.now()).await.context("reading where polling goes on from")?;
     let producing = ProducersConfig {
         base_url: city.seoul_url.clone(),

@@ -37,13 +37,14 @@ pub struct UpArgs {
 }
 
 pub async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
-    let folder = Folder::hold(&config.data)?;
-    let new = folder.belong(&config)?;
+    let mut folder = Folder::hold(&config.data)?;
+    let new = folder.accept(&config)?;
     let cancel = stages::stopped_by_signal();
     headline(&config, &folder, new);
     ports::free(&config, &Server::of_city(&config))?;
 
     let mut own = OwnCity::start(&config, &folder, &cancel).await?;
+    folder.belong(&config)?;
     // Port 0 has become a port, here and below.
     config.simulator_url = own.simulator_url().unwrap_or(config.simulator_url);
     let clock = own.city.clock.clone();

@@ -23,7 +23,9 @@ pub use stepped::Stepper;
 pub enum ClockError {
     #[error("cannot keep the city's time in \"{path}\": {source}; make the folder writable or choose another with --data")]
     Keep { path: String, source: std::io::Error },
-    #[error("\"{path}\" does not hold a city time: {detail}; `hangang reset` begins anew")]
+    #[error(
+        "\"{path}\" does not hold a city time ({detail}): it is damaged. Write one into it, as 2022-10-01T15:00:00Z, no earlier than anything that its lake has received"
+    )]
     Damaged { path: String, detail: String },
     #[error(
         "no city clock answers at \"{url}\": {detail}; start it with `hangang simulate` or `hangang up`, or give its address with --simulator URL"

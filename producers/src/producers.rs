@@ -150,7 +150,14 @@ impl Shared {
         }
         let progress = self.progress.as_ref().map(|folder| folder.join(feed.name));
         if let Some(path) = &progress {
-            asked_up_to = kept::read(path)?.map_or(asked_up_to, |answered_up_to| asked_up_to.min(answered_up_to));
+            let kept = match kept::read(path) {
+                Err(error @ ClockError::Damaged { .. }) => {
+                    tracing::warn!(feed = feed.name, %error, "how far asking had come is not known: asking goes on from what the lake shows, and what was asked in vain before that is lost");
+                    None
+                }
+                kept => kept?,
+            };
+            asked_up_to = kept.map_or(asked_up_to, |answered_up_to| asked_up_to.min(answered_up_to));
             // Before anything is asked: a process that is killed amid its first poll has answered nothing.
             kept::write(path, asked_up_to)?;
         }

@@ -2,8 +2,10 @@
 //!
 //! Each case runs the binary. A message is held word by word; folders and ports in it are made plain first.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -161,7 +163,7 @@ mod starting {
         let data = Data::new();
         let first = ["up", "--speed", "stepped", "--until", "2022-10-01T00:10+09:00", "--no-forecasts"];
         data.run(&[&first[..], &NEW[..]].concat()).well();
-        assert_snapshot!(data.plain(&data.run(&[&["up", "--seed", "7"], &NEW[..]].concat()).badly()), @r#"hangang: "DATA" belongs to another city (synthetic seed 2022 from 2022-09-30T15:00:00+00:00 with 0 days before, not synthetic seed 7 from 2022-09-30T15:00:00+00:00 with 0 days before); choose another folder with --data DIR, or forget this one with `hangang reset`"#);
+        assert_snapshot!(data.plain(&data.run(&[&["up", "--seed", "7"], &NEW[..]].concat()).badly()), @r#"hangang: "DATA" belongs to another city (synthetic seed 2022 from 2022-09-30T15:00:00+00:00 with 0 days before, not synthetic seed 7 from 2022-09-30T15:00:00+00:00 with 0 days before); go on with it by --seed 2022 --start 2022-09-30T15:00:00+00:00, choose another folder with --data DIR, or forget this one with `hangang reset`"#);
     }
 
     #[test]
@@ -183,6 +185,124 @@ mod starting {
             assert!(said.contains("start one, or correct its address with --kafka HOST:PORT"), "{said}");
         }
         city.terminate(SOON).well();
+    }
+}
+
+mod forgetting {
+    use super::*;
+
+    /// Everything below a folder: names, and what the files hold.
+    fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            match entry.is_dir() {
+                true => found.extend(tree(&entry)),
+                false => drop(found.insert(entry.clone(), std::fs::read(&entry).unwrap())),
+            }
+        }
+        found
+    }
+
+    /// A city that has lived for a few minutes of its time.
+    fn lived(data: &Data) {
+        let city = ["up", "--speed", "stepped", "--until", "2022-10-01T01:40+09:00", "--no-forecasts"];
+        data.run(&[&city[..], &NEW[..]].concat()).well();
+    }
+
+    #[test]
+    fn folders_that_only_have_our_names_are_never_deleted_nor_written_to() {
+        let data = Data::new();
+        for name in ["broker", "lake", "clock", "history", "city"] {
+            std::fs::create_dir(data.join(name)).unwrap();
+            data.write(&format!("{name}/photograph.jpg"), name);
+        }
+        let before = tree(data.path());
+        assert_snapshot!(data.plain(&data.run(&["reset", "--yes"]).well()), @r#"nothing to forget: "DATA" holds no city"#);
+        for command in ["up", "simulate", "broker"] {
+            let said = data.plain(&data.run(&[command]).badly());
+            assert!(
+                said.contains(r#""DATA" holds "history", "broker", "lake", "clock", "city", which Hangang did not make"#),
+                "{said}"
+            );
+        }
+        assert_eq!(tree(data.path()), before);
+    }
+
+    #[test]
+    fn a_reset_deletes_what_it_made_and_names_what_stays() {
+        let data = Data::new();
+        data.write("photograph.jpg", "a river");
+        lived(&data);
+        data.write("lake/notes.txt", "what I found out");
+        let said = data.plain(&data.run(&["reset", "--yes"]).well());
+        assert_snapshot!(said, @r#"
+        forgotten: "DATA" is empty of the city, its lake and its topics
+        stays: "DATA/lake/notes.txt", which Hangang did not make
+        "#);
+        let stays: Vec<PathBuf> = tree(data.path()).into_keys().collect();
+        assert_eq!(stays, [data.join("lake/notes.txt"), data.join("photograph.jpg")]);
+    }
+
+    #[test]
+    fn a_folder_from_before_the_marker_is_known_by_its_city() {
+        let data = Data::new();
+        lived(&data);
+        std::fs::remove_file(data.join("hangang-data")).unwrap();
+        lived(&data);
+        std::fs::remove_file(data.join("hangang-data")).unwrap();
+        data.run(&["reset", "--yes"]).well();
+        assert_eq!(tree(data.path()), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_lake_elsewhere_stays_and_is_said_to() {
+        let (data, lake) = (Data::new(), Data::new());
+        let url = format!("file://{}", lake.path().display());
+        let city = ["up", "--speed", "stepped", "--until", "2022-10-01T00:10+09:00", "--no-forecasts", "--lake", &url];
+        data.run(&[&city[..], &NEW[..]].concat()).well();
+        let before = tree(lake.path());
+        let said = data.plain(&data.run(&["reset", "--yes", "--lake", &url]).well());
+        assert!(
+            said.starts_with("forgotten: \"DATA\" is empty of the city and its topics\nstays: the lake at \"file://"),
+            "{said}"
+        );
+        assert_eq!(tree(lake.path()), before);
+        assert_eq!(tree(data.path()), BTreeMap::new(), "what asking had come to is forgotten, too");
+    }
+
+    #[test]
+    fn a_start_that_is_refused_keeps_nothing() {
+        let data = Data::new();
+        let (_held, address) = taken();
+        let folder = data.join("new");
+        let mut up = data.hangang(&["up", "--data", folder.to_str().unwrap()]);
+        up.env_remove("HANGANG_DATA_DIR").env("HANGANG_API_LISTEN", &address);
+        Running::start("up", up).ended(SOON).badly();
+        data.run(&["up", "--archive", "/nowhere", "--data", folder.to_str().unwrap()]).badly();
+        assert!(!folder.exists(), "{:?}", tree(&folder).keys());
+    }
+
+    #[test]
+    fn a_damaged_progress_file_is_a_warning_and_the_city_goes_on() {
+        let data = Data::new();
+        lived(&data);
+        let reached = std::fs::read_to_string(data.join("clock")).unwrap();
+        for damage in ["", "half"] {
+            for file in ["clock", "city", "asked/traffic_volume", "asked/traffic_spot"] {
+                data.write(file, damage);
+            }
+            let city = ["up", "--speed", "stepped", "--until", "2022-10-01T01:40+09:00", "--no-forecasts"];
+            let said = data.plain(&data.run(&[&city[..], &NEW[..]].concat()).well());
+            for told in [
+                "the line that says whose city this is is damaged",
+                "the city's time was damaged; it goes on from",
+                "how far asking had come is not known",
+            ] {
+                assert_eq!(said.matches(told).count(), if told.starts_with("how") { 2 } else { 1 }, "{told}:\n{said}");
+            }
+            let after = std::fs::read_to_string(data.join("clock")).unwrap();
+            assert!(after > reached, "{after} is not after {reached}: time went back");
+        }
     }
 }
 

@@ -99,7 +99,7 @@ fn no_rows_is_an_empty_answer_in_either_envelope() {
 fn a_refused_key_stops_everything_wherever_the_result_stands() {
     let bare =
         "<RESULT><CODE>INFO-100</CODE><MESSAGE><![CDATA[인증키가 유효하지 않습니다.\n다시 신청하십시오.]]></MESSAGE></RESULT>";
-    insta::assert_snapshot!(volume(bare), @r#"[refused, Stop] the upstream refuses with INFO-100: "인증키가 유효하지 않습니다."; set a valid key and start again: nothing is asked until then"#);
+    insta::assert_snapshot!(volume(bare), @r#"[refused, Key] the upstream refuses with INFO-100: "인증키가 유효하지 않습니다."; set a valid key and start again"#);
     let json = r#"{"RESULT":{"CODE":"INFO-100","MESSAGE":"인증키가 유효하지 않습니다."}}"#;
     assert_eq!(volume(json), volume(bare));
     let under_response = format!("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><response>{bare}</response>");
