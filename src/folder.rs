@@ -23,7 +23,7 @@ const MADE: [(&str, &[&str]); 8] = [
     ("imported", &[]),
     ("asked", &[]),
     ("broker", &["topics", "node.json", "producer-ids", "offsets", "lock"]),
-    ("lake", &["observed", "rollup", "forecast", "ops", "models"]),
+    ("lake", &["observed", "rollup", "forecast", "ops", "models", "imports"]),
     ("clock", &[]),
     (CITY, &[]),
     ("lock", &[]),

@@ -11,7 +11,7 @@ use stream_processor::ImportOptions;
 use crate::city::{self, City};
 use crate::config::{Config, parse_instant};
 use crate::screen::{self, Progress, fact};
-use crate::{folder, history, stages};
+use crate::{folder, history, mend, stages};
 
 #[derive(Args)]
 pub struct ImportArgs {
@@ -63,6 +63,7 @@ pub async fn received_by_start(lake: &Lake, files: &[PathBuf], start: DateTime<U
 async fn import(lake: &Lake, files: &[PathBuf], received_until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> anyhow::Result<()> {
     let progress = Progress::start("import", "bytes");
     let options = ImportOptions { received_until, now };
+    mend::keep_import(lake, files).await?;
     let report = stream_processor::import(lake, files, options, &|done, total| progress.report(done, total)).await?;
     let took = progress.finish();
     let mut parts = vec![

@@ -28,6 +28,7 @@ mod simulate;
 mod train;
 
 mod healthy;
+mod mend;
 mod reset;
 mod sql;
 mod status;
@@ -132,6 +133,9 @@ enum Command {
     /// Asks the upstream now and prints what every stage makes of the answer
     #[command(after_help = "Example: hangang walk traffic_volume A-01/1")]
     Walk(walk::WalkArgs),
+    /// Puts damaged files aside and makes good what they held, from the topics and the lake itself
+    #[command(after_help = "Example: hangang status --check; hangang mend")]
+    Mend(mend::MendArgs),
     /// Forgets everything in the data folder, after asking
     #[command(after_help = "Example: hangang reset --yes --data /tmp/trial")]
     Reset(reset::ResetArgs),
@@ -210,6 +214,7 @@ async fn dispatch(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Status(args) => status::run(config, args).await,
         Command::Healthy(args) => healthy::run(config, args).await,
         Command::Walk(args) => walk::run(config, args).await,
+        Command::Mend(args) => mend::run(config, args).await,
         Command::Reset(args) => reset::run(config, args),
         Command::Topics => unreachable!("printed before the configuration is read"),
         Command::Config { .. } => {

@@ -1,7 +1,10 @@
 //! `hangang status`: how it stands, on one screen.
 
+use anyhow::bail;
+use catalog::FEEDS;
 use chrono::{DateTime, Utc};
 use clap::Args;
+use lake::{Damage, DamageKind};
 
 use crate::city::City;
 use crate::config::Config;
@@ -13,9 +16,15 @@ pub struct StatusArgs {
     /// Write JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Read every file that is kept and every row, and say what is damaged and what mends it
+    #[arg(long, conflicts_with = "json")]
+    check: bool,
 }
 
 pub async fn run(config: Config, args: StatusArgs) -> anyhow::Result<()> {
+    if args.check {
+        return check(&config).await;
+    }
     let lake = stages::open_lake(&config).await?;
     // A lake can be looked at while its city stands still.
     let now = City::join(&config).await.ok().map(|city| city.clock.now());
@@ -26,6 +35,57 @@ pub async fn run(config: Config, args: StatusArgs) -> anyhow::Result<()> {
         print!("{}", render(&overview));
     }
     Ok(())
+}
+
+/// Reads all that is kept; an error where anything is damaged.
+async fn check(config: &Config) -> anyhow::Result<()> {
+    let mut progress: Vec<String> = Vec::new();
+    let asked = FEEDS.iter().map(|feed| config.data.join("asked").join(feed.name));
+    for file in asked.chain([config.data.join("clock")]) {
+        if let Err(error) = clock::kept::read(&file) {
+            progress.push(error.to_string());
+        }
+    }
+    let checked = lake::check(&config.lake_url).await?;
+    let count = |number: usize| screen::count(number as u64);
+    println!(
+        "read {} commits, {} checkpoints, {} files, {} rows of the lake at {}",
+        count(checked.commits),
+        count(checked.checkpoints),
+        count(checked.files),
+        screen::count(checked.rows),
+        config.lake_url
+    );
+    for damage in &checked.damaged {
+        println!("\"{}\" {}", damage.file, damage.detail);
+        println!("  {}", cost(damage));
+    }
+    for damage in &progress {
+        println!("{damage}\n  the next start warns, and goes on from what the lake shows");
+    }
+    match (checked.damaged.len(), progress.len()) {
+        (0, 0) => println!("nothing is damaged"),
+        (0, _) => {}
+        (damaged, _) => {
+            bail!("{damaged} files of the lake are damaged: stop the city, then `hangang mend` does what is said above")
+        }
+    }
+    Ok(())
+}
+
+/// What mends a damaged file, and what that costs.
+fn cost(damage: &Damage) -> &'static str {
+    match (damage.table.schema, &damage.kind) {
+        (_, DamageKind::Checkpoint { .. }) => "mending puts it aside: the commits say the same, and another is written",
+        ("observed", DamageKind::Commit { .. }) => {
+            "mending puts it and later commits aside: what the topic holds is landed again; files that were imported since are named"
+        }
+        ("observed", _) => "mending takes it out: what the topic holds is landed again; files that were imported are named",
+        ("rollup", _) => "mending empties the rollup: it is rolled up anew from what is observed",
+        ("forecast", _) if damage.table.table == "accuracy" => "mending takes it out: forecasts are scored anew",
+        (_, DamageKind::Commit { .. }) => "mending puts it and later commits aside: their rows are lost",
+        _ => "mending takes it out: its rows are lost",
+    }
 }
 
 fn render(overview: &Overview) -> String {

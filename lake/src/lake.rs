@@ -44,7 +44,7 @@ impl Lake {
     /// The same in a [`Place`] of one's own making.
     pub async fn open_at(place: Place) -> Result<Lake, LakeError> {
         let runtime = session::runtime(&place)?;
-        let opening = catalog::tables::all().into_iter().map(|declared| {
+        let opening = tables().map(|declared| {
             let place = &place;
             async move { Ok::<_, LakeError>((declared.name.clone(), Arc::new(open_table(place, declared).await?))) }
         });
@@ -82,11 +82,27 @@ impl Lake {
             object_store::Error::NotFound { .. } => LakeError::NotFound {
                 what: path.to_string(),
                 at: self.url().to_string(),
-                hint: "it was never put there, or has been removed by hand",
+                hint: "it was never put there, or has been removed since",
             },
             error => LakeError::of("reading a file", self.at(&path), &error),
         };
         self.0.place.store().get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// Paths of the small files below a folder.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        let folder = self.path(folder)?;
+        let entries = self.0.place.store().list(Some(&folder)).map_ok(|entry| entry.location.to_string());
+        entries.try_collect().await.map_err(|error| LakeError::of("listing files", self.at(&folder), &error))
+    }
+
+    /// Removes a small file; one that is not there is no error.
+    pub async fn remove(&self, path: &str) -> Result<(), LakeError> {
+        let path = self.path(path)?;
+        match self.0.place.store().delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(LakeError::of("removing a file", self.at(&path), &error)),
+        }
     }
 
     pub(crate) fn shared(&self, name: &TableName) -> Result<&Arc<Shared>, LakeError> {
@@ -121,6 +137,22 @@ impl std::fmt::Debug for Lake {
 }
 
 async fn open_table(place: &Place, declared: catalog::Table) -> Result<Shared, LakeError> {
+    let (log, files) = log_and_files(place, &declared);
+    let mut snapshot = log.load().await?;
+    if snapshot.version < 0 {
+        create(&log, &declared).await?;
+        snapshot = log.load().await?;
+    }
+    Ok(Shared::new(declared, log, files, snapshot))
+}
+
+/// The tables that a lake holds.
+pub(crate) fn tables() -> impl Iterator<Item = catalog::Table> {
+    catalog::tables::all().into_iter()
+}
+
+/// What reads a table's log, and what reads its files.
+pub(crate) fn log_and_files(place: &Place, declared: &catalog::Table) -> (Log, Files) {
     let store = place.table(&declared.name);
     let at = place.at(&declared.name);
     let schema = declared.schema();
@@ -129,12 +161,7 @@ async fn open_table(place: &Place, declared: catalog::Table) -> Result<Shared, L
     let replayed = Declared { name: declared.name.to_string(), schema: schema.clone(), time, apart };
     let name = declared.name.to_string();
     let log = Log { store: store.clone(), declared: replayed, at: at.clone() };
-    let mut snapshot = log.load().await?;
-    if snapshot.version < 0 {
-        create(&log, &declared).await?;
-        snapshot = log.load().await?;
-    }
-    Ok(Shared::new(declared, log, Files { store, name, at, schema, time, apart }, snapshot))
+    (log, Files { store, name, at, schema, time, apart })
 }
 
 /// Commits version 0. Where another process did so meanwhile, that one's is taken.

@@ -4,6 +4,7 @@
 //! and becomes visible as one. Delta's log, Parquet and object stores stay behind this crate; nobody else sees them.
 //! It never asks what time it is in the city, and never decides what a row should be.
 
+mod check;
 mod delta;
 mod error;
 mod file;
@@ -21,13 +22,14 @@ mod statistics;
 mod table;
 mod windows;
 
+pub use check::{Checked, Damage, DamageKind, check};
 pub use error::LakeError;
 pub use lake::Lake;
 pub use maintain::{Maintenance, maintain};
 pub use place::Place;
 pub use rollup::run_rollup;
 pub use session::{CATALOG, read_only};
-pub use table::{Compacted, Compaction, Mark, Outcome, Table};
+pub use table::{Compacted, Compaction, Lost, Mark, Outcome, Table};
 pub use windows::Windows;
 
 // One test binary: what users of the crate see is tested beside its own parts.

@@ -61,6 +61,8 @@ pub(crate) enum Operation {
     },
     /// The same rows in fewer files.
     Optimize,
+    /// Rows that are lost are taken out.
+    Delete,
 }
 
 impl Operation {
@@ -69,6 +71,7 @@ impl Operation {
             Operation::Create => "CREATE TABLE",
             Operation::Append | Operation::Replace { .. } => "WRITE",
             Operation::Optimize => "OPTIMIZE",
+            Operation::Delete => "DELETE",
         }
     }
 
@@ -77,19 +80,19 @@ impl Operation {
             Operation::Create => &[("mode", "ErrorIfExists")],
             Operation::Append => &[("mode", "Append")],
             Operation::Replace { predicate } => &[("mode", "Overwrite"), ("predicate", predicate)],
-            Operation::Optimize => &[],
+            Operation::Optimize | Operation::Delete => &[],
         };
         parameters.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect()
     }
 }
 
 /// What lies in a log's folder.
-struct Listing {
+pub(crate) struct Listing {
     /// Versions that have a checkpoint, sorted.
-    checkpoints: BTreeSet<i64>,
+    pub checkpoints: BTreeSet<i64>,
     /// Newest version that has a commit, −1 where none has.
     newest: i64,
-    files: Vec<(i64, ObjectMeta)>,
+    pub files: Vec<(i64, ObjectMeta)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -212,7 +215,7 @@ impl Log {
 
     /// What lies in the log's folder. `_last_checkpoint` is a hint only, and a killed writer or another one's clean-up may
     /// have left it behind.
-    async fn list(&self) -> Result<Listing, LakeError> {
+    pub async fn list(&self) -> Result<Listing, LakeError> {
         let mut listing = Listing { checkpoints: BTreeSet::new(), newest: -1, files: Vec::new() };
         let folder = Path::from(FOLDER);
         let mut entries = self.store.list(Some(&folder));
@@ -231,7 +234,7 @@ impl Log {
         Ok(listing)
     }
 
-    async fn read_checkpoint(&self, version: i64) -> Result<Snapshot, LakeError> {
+    pub async fn read_checkpoint(&self, version: i64) -> Result<Snapshot, LakeError> {
         let path = checkpoint_path(version);
         let bytes = self.bytes(&path, "reading a checkpoint").await?;
         let bytes = bytes.ok_or_else(|| self.damaged(&path, "was cleaned away while it was read".to_owned()))?;
@@ -273,6 +276,25 @@ impl Log {
             }
         }
         Ok(deleted)
+    }
+
+    /// Renames files of the log so that it is read without them: those of which `wanted` says so, told by version and
+    /// whether it is a checkpoint. Says how many.
+    pub async fn put_aside(&self, wanted: impl Fn(i64, bool) -> bool) -> Result<usize, LakeError> {
+        let mut aside = 0;
+        let mut files = self.list().await?.files;
+        // The newest first: stopped midway, the log still ends somewhere.
+        files.sort_by(|(a, _), (b, _)| b.cmp(a));
+        for (version, file) in files {
+            let name = file.location.as_ref();
+            if !(name.ends_with(".json") || name.ends_with(".parquet")) || !wanted(version, name.ends_with(".parquet")) {
+                continue;
+            }
+            let renamed = self.store.rename(&file.location, &Path::from(format!("{name}.damaged"))).await;
+            renamed.map_err(|error| self.failed("putting a damaged file aside", &error))?;
+            aside += 1;
+        }
+        Ok(aside)
     }
 
     fn damaged(&self, path: &Path, detail: String) -> LakeError {

@@ -6,6 +6,7 @@
 
 mod added;
 mod compaction;
+mod mending;
 mod replacement;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 pub use self::compaction::{Compacted, Compaction};
+pub use self::mending::Lost;
 use crate::delta::action::{Action, Add, Remove, Txn};
 use crate::file::{DataFile, Files};
 use crate::log::{Log, Operation, Written};

@@ -24,6 +24,7 @@ mod topics;
 mod work;
 
 mod import;
+pub mod mend;
 
 pub use config::ProcessorConfig;
 pub use consume::{Counted, consume_only};

@@ -2,6 +2,7 @@
 //! binary, since each links all of Hangang.
 
 mod chaos;
+mod damage;
 mod house;
 mod life_of_a_record;
 mod mistakes;

@@ -4,7 +4,7 @@
 //! order: a decision commits with a mark that counts them, so of two trainers that decide at once one is told to look
 //! again, and its time is later than that of every decision before, also where the city's clock stood meanwhile. Who is
 //! champion is what the view `current.champions` says of these rows, here as for every reader. A bundle's file lies
-//! below `models/` in the lake, and is there before its row is.
+//! below `models/` in the lake, and is there before its row is; those of the champion and of the last ten are kept.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ impl Registry {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         assert!(self.state(bundle.id()).is_none(), "a bundle is decided about once; \"{}\" has been before", bundle.id());
-        let path = format!("models/{}/{}.bundle", self.target.name, bundle.id());
+        let path = format!("{}/{}.bundle", folder(self.target), bundle.id());
         self.lake
             .put(&path, Bytes::from(bundle.to_bytes()))
             .await
@@ -161,10 +161,46 @@ impl Registry {
                 if standing == Standing::Champion {
                     self.champion = Some(entry);
                 }
+                if let Err(error) = self.remove_old().await {
+                    tracing::warn!(
+                        target = self.target.name,
+                        error = format!("{error:#}"),
+                        "old bundles stay until the next decision"
+                    );
+                }
                 Ok(true)
             }
         }
     }
+
+    /// Removes the files of bundles that nobody asks for any more; their rows stay.
+    async fn remove_old(&self) -> Result<()> {
+        let mut decided: Vec<&Entry> = Vec::new();
+        for entry in self.entries.iter().rev() {
+            if !decided.iter().any(|later| later.bundle == entry.bundle) {
+                decided.push(entry);
+            }
+        }
+        let champion = self.champion().map(|champion| champion.bundle.as_str());
+        let old = decided.into_iter().skip(KEPT).filter(|entry| Some(entry.bundle.as_str()) != champion);
+        let old: Vec<&str> = old.filter_map(|entry| entry.path.as_deref()).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        for path in self.lake.list(&folder(self.target)).await? {
+            if old.contains(&path.as_str()) {
+                self.lake.remove(&path).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bundles decided about last whose files are kept, beside the champion's: to look at, or to go back to.
+const KEPT: usize = 10;
+
+fn folder(target: &Target) -> String {
+    format!("models/{}", target.name)
 }
 
 /// What two decisions at one instant of the city lie apart: the least that the table's times can tell.

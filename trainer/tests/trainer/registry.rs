@@ -108,3 +108,29 @@ async fn of_two_decisions_at_one_instant_the_later_one_holds_for_every_reader() 
         order.map(|bundle| anew.entries().iter().find(|entry| entry.bundle == bundle.id()).unwrap().decided_at).into();
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }
+
+#[tokio::test]
+async fn the_champions_file_and_those_of_the_last_ten_are_kept() {
+    let city = City::of(&rows(1, 3, 40)).await;
+    let panel = panel(&city, 40).await;
+    let mut registry = Registry::read(&city.lake, CITY).await.unwrap();
+    let mut registered = Vec::new();
+    for hours in 0..14 {
+        let known_at = day(30) + chrono::TimeDelta::hours(hours);
+        let bundle = fit_naive(panel.history(), CITY, known_at, &Recipe::default()).unwrap();
+        // The second of them stays champion, and its file with it.
+        let standing = if hours < 2 { Standing::Champion } else { Standing::Refused };
+        assert!(registry.register(&bundle, standing, "", "{}", known_at).await.unwrap());
+        registered.push(bundle.id().to_owned());
+    }
+    let registry = Registry::read(&city.lake, CITY).await.unwrap();
+    assert_eq!(registry.champion().unwrap().bundle, registered[1]);
+    let mut kept: Vec<usize> = Vec::new();
+    for (number, bundle) in registered.iter().enumerate() {
+        if registry.load(registry.state(bundle).unwrap()).await.is_ok() {
+            kept.push(number);
+        }
+    }
+    assert_eq!(kept, [1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(city.lake.list("models").await.unwrap().len(), 11);
+}
