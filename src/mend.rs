@@ -30,12 +30,7 @@ pub async fn run(config: Config, _args: MendArgs) -> anyhow::Result<()> {
     // A table may hide damage behind its log's.
     while let Some(damage) = damaged.iter().filter(|damage| of_log(damage)).min_by_key(|damage| version(damage)) {
         let aside = damage.put_aside(&config.lake_url).await?;
-        eprintln!(
-            "put aside: \"{}\", which {}, and {} files that build on it",
-            damage.file,
-            damage.detail,
-            aside.saturating_sub(1)
-        );
+        eprintln!("put aside: {aside} files of {}'s log, since \"{}\" {}", damage.table, damage.file, damage.detail);
         damaged = lake::check(&config.lake_url).await?.damaged;
         affected.extend(damaged.iter().map(|damage| damage.table.clone()));
     }

@@ -65,3 +65,16 @@ fn libraries_stay_behind_their_crate() {
         }
     }
 }
+
+/// librdkafka knows OpenSSL only; whatever else would be the second (`docs/decisions/0003-one-tls-library.md`).
+#[test]
+fn there_is_one_tls_library() {
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let lock: toml::Table = lock.parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert!(names.contains("openssl-sys"));
+    for other in ["rustls", "ring", "aws-lc-rs", "aws-lc-sys", "boring", "mbedtls", "webpki"] {
+        assert!(!names.contains(other), "\"{other}\" is in the lock file, beside OpenSSL");
+    }
+}

@@ -8,4 +8,5 @@ mod life_of_a_record;
 mod mistakes;
 mod stages;
 mod support;
+mod tls;
 mod up;
