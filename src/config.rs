@@ -3,6 +3,7 @@
 //! All mistakes are reported together, each with where it stands and what would be right.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +35,15 @@ pub struct Config {
     pub api_listen: SocketAddr,
     pub postgres_listen: SocketAddr,
     pub log_level: String,
+    /// What else it was read from than the environment, for a process of our own.
+    pub given: GivenBy,
+}
+
+/// A configuration's file, where one was named, and what was set on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct GivenBy {
+    pub file: Option<PathBuf>,
+    pub sets: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +100,7 @@ impl Config {
     pub fn read(
         file: &Path,
         asked: bool,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
         sets: &[(String, String)],
     ) -> Result<Config, Mistakes> {
         let mut mistakes = Vec::new();
@@ -112,7 +122,7 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked => {}
             Err(error) => mistakes.push(format!("cannot read \"{}\": {error}", file.display())),
         }
-        let environment: BTreeMap<String, String> = environment.collect();
+        let environment = ours(environment, &mut mistakes);
         for option in OPTIONS {
             if let Some(text) = environment.get(&option.env()) {
                 give(option.key, text.clone(), option.env(), &mut mistakes);
@@ -122,8 +132,34 @@ impl Config {
             give(key, text.clone(), "the command line".to_owned(), &mut mistakes);
         }
         let key_given = environment.get(SEOUL_KEY).is_some_and(|key| !key.is_empty());
-        build(&Values { values, mistakes: mistakes.into() }, key_given)
+        let given = GivenBy { file: asked.then(|| file.to_owned()), sets: sets.to_vec() };
+        Ok(Config { given, ..build(&Values { values, mistakes: mistakes.into() }, key_given)? })
     }
+}
+
+/// A variable that differs from an option's by so many letters at most was meant to be that.
+const MISSPELT_LETTERS: usize = 3;
+
+/// Of the environment what begins with our name. What is misspelt, or no text, is a mistake; others' variables may be in
+/// any encoding.
+fn ours(environment: impl Iterator<Item = (OsString, OsString)>, mistakes: &mut Vec<String>) -> BTreeMap<String, String> {
+    let known: Vec<String> = OPTIONS.iter().map(Opt::env).chain([SEOUL_KEY.to_owned()]).collect();
+    let mut ours = BTreeMap::new();
+    for (name, value) in environment {
+        let Some(name) = name.into_string().ok().filter(|name| name.starts_with("HANGANG_")) else { continue };
+        if !known.contains(&name) {
+            let nearest = known.iter().min_by_key(|known| strsim::levenshtein(known, &name)).expect("there are options");
+            if strsim::levenshtein(nearest, &name) <= MISSPELT_LETTERS {
+                mistakes.push(format!("the environment: there is no option {name}; did you mean {nearest}?"));
+            }
+            continue;
+        }
+        match value.into_string() {
+            Ok(value) => drop(ours.insert(name, value)),
+            Err(value) => mistakes.push(format!("the environment: {name} = {value:?} is not UTF-8")),
+        }
+    }
+    ours
 }
 
 struct Values<'a> {
@@ -206,6 +242,7 @@ fn build(values: &Values, key_given: bool) -> Result<Config, Mistakes> {
     });
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let config = Config {
+        given: GivenBy::default(),
         city: CityConfig { source, start, speed, history_days: values.number("city.history_days") as u32 },
         simulator_listen: values.address("simulator.listen"),
         simulator_url: some(values.text("simulator.url"))
@@ -348,7 +385,7 @@ mod tests {
     fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, Mistakes> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hangang.toml"), text).unwrap();
-        let environment = environment.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        let environment = environment.iter().map(|(key, value)| (key.into(), value.into()));
         Config::read(&folder.path().join("hangang.toml"), true, environment, &[]).map_err(|Mistakes(mistakes)| {
             Mistakes(mistakes.into_iter().map(|m| m.replace(&format!("{}/", folder.path().display()), "")).collect())
         })

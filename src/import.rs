@@ -8,8 +8,8 @@ use clap::Args;
 use lake::Lake;
 use stream_processor::ImportOptions;
 
-use crate::city::{self, City};
-use crate::config::{Config, parse_instant};
+use crate::city;
+use crate::config::{Config, Source, parse_instant};
 use crate::screen::{self, Progress, fact};
 use crate::{folder, history, mend, stages};
 
@@ -34,9 +34,25 @@ pub async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
         bail!("there is no file \"{}\"", missing.display());
     }
     let lake = stages::lake(&config).await?;
-    // The import's own time, for values that differ from what is there: the city's, where its clock answers.
-    let now = City::join(&config).await.map_or_else(|_| clock::Clock::real().now(), |city| city.clock.now());
-    import(&lake, &args.files, args.before, now).await
+    let now = city_now(&config).await?;
+    // What a city could not have received yet is its to poll: known too early, it would be forecast from.
+    let before = args.before.into_iter().chain(now).min();
+    if let (Some(now), true) = (now, args.before.is_none()) {
+        fact("city", format!("now {}: rows that could be had only later are left to its polling", screen::kst(now)));
+    }
+    import(&lake, &args.files, before, now.unwrap_or_else(|| clock::Clock::real().now())).await
+}
+
+/// The time of the city that the data folder belongs to: its clock's, and while it stands still what is kept of it. None
+/// where no city has begun yet, or where it is the real one, whose time is the machine's.
+async fn city_now(config: &Config) -> anyhow::Result<Option<DateTime<Utc>>> {
+    if config.city.source == Source::Real {
+        return Ok(None);
+    }
+    match city::time(config).await {
+        Ok(clock) => Ok(Some(clock.now())),
+        Err(_) => Ok(clock::kept::read(&config.data.join("clock"))?),
+    }
 }
 
 /// The history of the configured city, which needs no simulator that answers: the same seed is the same city.

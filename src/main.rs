@@ -1,5 +1,19 @@
 //! The one binary. Each stage is a subcommand, a file each, listed in the order in which a record meets them.
 
+// In place of the standard ones, which panic where nobody reads: see `screen`.
+macro_rules! eprintln {
+    ($($text:tt)*) => { crate::screen::tell(format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! eprint {
+    ($($text:tt)*) => { crate::screen::tell(format_args!($($text)*)) };
+}
+macro_rules! println {
+    ($($text:tt)*) => { crate::screen::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! print {
+    ($($text:tt)*) => { crate::screen::print(format_args!($($text)*)) };
+}
+
 mod config;
 mod folder;
 mod kill_points;
@@ -163,6 +177,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read what was printed has seen enough, as `head` does.
+        Err(error) if screen::nobody_reads(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hangang: {}", screen::chain(&error));
             ExitCode::FAILURE
@@ -187,7 +203,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let asked = cli.common.config.is_some();
     let file = cli.common.config.unwrap_or_else(|| "hangang.toml".into());
-    let config = Config::read(&file, asked, std::env::vars(), &sets)?;
+    let config = Config::read(&file, asked, std::env::vars_os(), &sets)?;
     log_to_stderr(&config.log_level);
     kill_points::note()?;
     if cli.command.lives_long() {
@@ -250,5 +266,7 @@ fn log_to_stderr(level: &str) {
         .with_target(false)
         .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
         .with_writer(|| screen::OverLive)
+        // It would be told on standard error, which is what failed.
+        .log_internal_errors(false)
         .init();
 }

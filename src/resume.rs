@@ -24,7 +24,9 @@ async fn of_feed(lake: &Lake, feed: &'static Feed, now: DateTime<Utc>) -> anyhow
     let name = feed.name;
     let newest = lake
         .query(&format!(
-            "SELECT max(received_at) AS received_at, max(received_at) FILTER (WHERE topic IS NOT NULL) AS polled_at FROM observed.{name}"
+            "SELECT max(received_at) AS received_at, max(received_at) FILTER (WHERE topic IS NOT NULL) AS polled_at FROM observed.{name} WHERE received_at <= TIMESTAMP '{}'",
+            // An import may hold what the city is to receive: polling does not go on from there.
+            now.to_rfc3339()
         ))
         .await?;
     let mut resume = FeedResume::default();

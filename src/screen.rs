@@ -21,6 +21,32 @@ pub fn fact(name: &str, text: impl std::fmt::Display) {
     eprintln!("{name:<NAME_WIDTH$}{text}");
 }
 
+/// To standard error. Where nobody reads it, it is not said, and the work goes on.
+pub fn tell(text: fmt::Arguments) {
+    let _ = io::stderr().write_fmt(text);
+}
+
+/// To standard output. Where whoever read it has gone, the program ends quietly; where it cannot be written otherwise, with
+/// an error.
+pub fn print(text: fmt::Arguments) {
+    match io::stdout().write_fmt(text).and_then(|()| io::stdout().flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("hangang: cannot write to standard output: {error}");
+            std::process::exit(1)
+        }
+    }
+}
+
+/// Whether an error only says that whoever read standard output has gone.
+pub fn nobody_reads(error: &anyhow::Error) -> bool {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(broken)
+}
+
 /// An instant as people in Seoul read it.
 pub fn kst(instant: DateTime<Utc>) -> String {
     catalog::kst::at_kst(instant).format("%Y-%m-%d %H:%M KST").to_string()

@@ -90,18 +90,27 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().context("cannot record metrics")
 }
 
-/// A token that Ctrl-C or SIGTERM cancels.
+/// A token that the first signal to stop cancels: Ctrl-C, SIGTERM, or SIGHUP, as a terminal that is closed sends. The
+/// second ends the process at once: nothing waits for blocked work for ever, and what was landed stands.
 pub fn stopped_by_signal() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
     let cancel = CancellationToken::new();
     let cancelled = cancel.clone();
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [mut interrupt, mut terminate, mut hangup] = kinds.map(|kind| signal(kind).expect("signals can be handled"));
     tokio::spawn(async move {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals can be handled");
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result.expect("signals can be handled"),
-            _ = terminate.recv() => {}
-        }
+        let mut signalled = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        };
+        signalled().await;
         cancelled.cancel();
+        signalled().await;
+        eprintln!("stopped at once, by a second signal; the next start goes on from what was landed");
+        std::process::exit(130);
     });
     cancel
 }

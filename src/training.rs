@@ -42,6 +42,12 @@ fn child(config: &Config, target: &'static Target, say: fn(&str)) -> Train {
         Box::pin(async move {
             let mut command = Command::new(std::env::current_exe().context("where this program lies")?);
             command.args(["train", "--tethered", "--target", target.name, "--known-at", &known_at.to_rfc3339()]);
+            if let Some(file) = &config.given.file {
+                command.arg("--config").arg(file);
+            }
+            for (key, value) in &config.given.sets {
+                command.arg("--set").arg(format!("{key}={value}"));
+            }
             command.arg("--lake").arg(config.lake_url.as_str()).arg("--data").arg(&config.data);
             // The child asks for the city's time when it decides.
             match config.city.source {

@@ -49,6 +49,9 @@ pub(crate) struct Schedule {
     /// City time up to which every due ask has been taken up, included.
     taken_up_to: DateTime<Utc>,
     waiting: BTreeMap<Key, Ask>,
+    /// Asks given up and not told yet, and the newest interval that any was about.
+    given_up: u64,
+    given_up_to: Option<DateTime<Utc>>,
 }
 
 /// The newest interval first: it is what the next forecast waits for.
@@ -57,7 +60,7 @@ type Key = (Reverse<DateTime<Utc>>, Option<Arc<str>>);
 impl Schedule {
     /// A schedule of which everything due at or before `taken_up_to` has been done.
     pub(crate) fn new(source: &'static Source, taken_up_to: DateTime<Utc>) -> Schedule {
-        Schedule { source, taken_up_to, waiting: BTreeMap::new() }
+        Schedule { source, taken_up_to, waiting: BTreeMap::new(), given_up: 0, given_up_to: None }
     }
 
     /// Takes up what has become due until `now`, for each of the places (none for a feed that is asked whole).
@@ -71,6 +74,7 @@ impl Schedule {
         for (interval, due_at) in due {
             self.wait(interval, due_at, places);
         }
+        self.tell_given_up();
     }
 
     /// Takes up an ask for an interval outside the schedule.
@@ -83,10 +87,25 @@ impl Schedule {
         }
         while self.waiting.len() > WAITING_MAX {
             let (_, ask) = self.waiting.pop_last().expect("more than none wait");
-            metrics::counter!("hangang_ask_given_up_total", "feed" => self.source.feed.name).increment(1);
-            tracing::error!(feed = self.source.feed.name, interval = %ask.interval, place = ?ask.place,
-                "an ask is given up unanswered: more than {WAITING_MAX} wait");
+            self.given_up += 1;
+            self.given_up_to = self.given_up_to.max(Some(ask.interval));
         }
+    }
+
+    /// Says once what was given up since the last time: what waits is bounded.
+    fn tell_given_up(&mut self) {
+        let (asks, feed) = (std::mem::take(&mut self.given_up), self.source.feed.name);
+        if asks == 0 {
+            return;
+        }
+        metrics::counter!("hangang_ask_given_up_total", "feed" => feed).increment(asks);
+        let up_to = self.given_up_to.map(|interval| kst::at_kst(interval).to_rfc3339()).unwrap_or_default();
+        tracing::error!(
+            feed,
+            asks,
+            up_to,
+            "asks are given up unanswered, of intervals up to this one: more than {WAITING_MAX} wait. What they would have brought comes by `hangang import` only"
+        );
     }
 
     /// Everything that waits, the newest interval first. What stays unanswered has to be put back.

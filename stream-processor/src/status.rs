@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::Notify;
 
 use crate::resume::Stopped;
@@ -94,7 +94,11 @@ impl Shared {
         }
     }
 
+    /// A partition's end, which librdkafka reports among its errors, is none.
     pub(crate) fn broker_trouble(&self, error: &KafkaError) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.trouble(BROKER, format!("the broker: {error}; check --kafka and that it runs: the processor goes on by itself"));
     }
 

@@ -188,6 +188,87 @@ mod starting {
     }
 }
 
+mod ending {
+    use super::*;
+
+    /// A shell's word on how `hangang ARGUMENTS` ends, with its output going where `into` says.
+    fn shell(data: &Data, arguments: &str, into: &str) -> (String, String) {
+        let mut shell = data.hangang(&[]);
+        let program = shell.get_program().to_owned();
+        shell = {
+            let mut command = Command::new("bash");
+            command.envs(shell.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))));
+            command.current_dir(data.path());
+            command
+        };
+        let script = format!("{} {arguments} {into}; echo \"ended with ${{PIPESTATUS[0]}}\"", program.to_str().unwrap());
+        let output = shell.arg("-c").arg(script).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    #[test]
+    fn printing_ends_quietly_where_its_reader_has_gone_and_with_an_error_where_nothing_can_be_written() {
+        let data = Data::new();
+        for command in ["topics", "config --defaults"] {
+            let (_, said) = shell(&data, command, "| head -c 1 >/dev/null");
+            assert_eq!(said, "", "{command}");
+            let (ended, said) = shell(&data, command, ">/dev/full");
+            assert_eq!(ended, "ended with 1", "{command}");
+            assert_eq!(said, "hangang: cannot write to standard output: No space left on device (os error 28)");
+        }
+    }
+
+    #[test]
+    fn a_city_whose_output_nobody_takes_lives_on_to_its_end() {
+        let data = Data::new();
+        let city = "up --speed stepped --until 2022-10-01T00:40+09:00 --no-forecasts --set city.history_days=0";
+        for into in ["2>&-", "2>/dev/full", ">&- 2>&-"] {
+            let (ended, _) = shell(&data, city, into);
+            assert_eq!(ended, "ended with 0", "{into}");
+        }
+    }
+
+    #[test]
+    fn a_hangup_is_an_orderly_stop_and_a_second_signal_ends_at_once() {
+        let data = Data::new();
+        let up = || {
+            let mut up = data.start(&[&["up", "--no-forecasts"], &NEW[..]].concat());
+            up.until("its address", SOON, |text| text.contains("Ctrl-C stops it").then_some(()));
+            up
+        };
+        let send = |signal: &str, up: &Running| Command::new("kill").args([signal, &up.id().to_string()]).status().unwrap();
+        let first = up();
+        send("-HUP", &first);
+        let said = first.ended(SOON).well();
+        assert!(said.contains("stopped   at"), "{said}");
+        let second = up();
+        send("-TERM", &second);
+        send("-TERM", &second);
+        // Whichever was quicker: the orderly stop, or the end at once. Neither is a panic, and both end.
+        let ended = second.ended(SOON);
+        assert!(matches!(ended.code, Some(0 | 130)) && !ended.text.contains("panicked"), "{:?}: {}", ended.code, ended.text);
+        up().terminate(SOON).well();
+    }
+
+    #[test]
+    fn variables_of_any_encoding_are_borne_and_a_misspelt_one_is_told() {
+        use std::os::unix::ffi::OsStrExt;
+        let data = Data::new();
+        let cp949 = std::ffi::OsStr::from_bytes(b"\xbc\xad\xbf\xef");
+        let mut config = data.hangang(&["config"]);
+        config.env("SOMEBODYS", cp949);
+        Running::start("hangang config", config).ended(SOON).well();
+        let mut config = data.hangang(&["config"]);
+        config.env("HANGANG_CITY_SPED", "60").env("HANGANG_LAKE_URL", cp949).env("HANGANG_CACHE", "/tmp");
+        assert_snapshot!(Running::start("hangang config", config).ended(SOON).badly().trim(), @r#"
+        hangang: the configuration has 2 mistakes:
+          - the environment: there is no option HANGANG_CITY_SPED; did you mean HANGANG_CITY_SPEED?
+          - the environment: HANGANG_LAKE_URL = "\xBC\xAD\xBF\xEF" is not UTF-8
+        "#);
+    }
+}
+
 mod forgetting {
     use super::*;
 
