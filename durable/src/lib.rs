@@ -80,7 +80,7 @@ pub fn sweep(folder: &Path, age: Duration) -> io::Result<usize> {
     Ok(swept)
 }
 
-/// Whether a file of that name is one that [`write`] has not finished.
+/// Whether a file of that name is one that [`write()`] has not finished.
 pub fn is_unfinished(name: &std::ffi::OsStr) -> bool {
     let number = name.to_str().and_then(|name| name.rsplit_once(UNFINISHED)).map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

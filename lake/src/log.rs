@@ -264,7 +264,7 @@ impl Log {
     /// to the first that is not. Says how many files that were.
     pub async fn clean(&self, covered: i64, before: i64) -> Result<usize, LakeError> {
         let mut files = self.list().await?.files;
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
+        files.sort_by_key(|(version, _)| *version);
         let needless = |(version, file): &(i64, ObjectMeta)| *version < covered && file.last_modified.timestamp_millis() < before;
         let mut deleted = 0;
         for (_, file) in files.into_iter().take_while(needless) {
@@ -284,7 +284,7 @@ impl Log {
         let mut aside = 0;
         let mut files = self.list().await?.files;
         // The newest first: stopped midway, the log still ends somewhere.
-        files.sort_by(|(a, _), (b, _)| b.cmp(a));
+        files.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
         for (version, file) in files {
             let name = file.location.as_ref();
             if !(name.ends_with(".json") || name.ends_with(".parquet")) || !wanted(version, name.ends_with(".parquet")) {

@@ -37,8 +37,8 @@ pub async fn mend_observed(lake: &Lake, feed: &Feed, paths: &[String]) -> anyhow
     for (place, refused) in offsets_of(&quarantined)? {
         offsets.entry(place).or_default().extend(refused);
     }
-    let mut mended = Mended::default();
-    mended.imported = lost.iter().map(|lost| table.lost_nulls(lost, "topic").or(lost.rows).unwrap_or(0)).sum();
+    let imported = lost.iter().map(|lost| table.lost_nulls(lost, "topic").or(lost.rows).unwrap_or(0)).sum();
+    let mut mended = Mended { imported, ..Mended::default() };
     for (partition, (generation, mark)) in newest(&table.marks(), feed.topic()) {
         let place = Place { topic: feed.topic().into(), generation, partition };
         let held = offsets.get(&place);

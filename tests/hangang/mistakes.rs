@@ -260,10 +260,10 @@ mod ending {
         config.env("SOMEBODYS", cp949);
         Running::start("hangang config", config).ended(SOON).well();
         let mut config = data.hangang(&["config"]);
-        config.env("HANGANG_CITY_SPED", "60").env("HANGANG_LAKE_URL", cp949).env("HANGANG_CACHE", "/tmp");
+        config.env("HANGANG_CITY_SPEEDS", "60").env("HANGANG_LAKE_URL", cp949).env("HANGANG_CACHE", "/tmp");
         assert_snapshot!(Running::start("hangang config", config).ended(SOON).badly().trim(), @r#"
         hangang: the configuration has 2 mistakes:
-          - the environment: there is no option HANGANG_CITY_SPED; did you mean HANGANG_CITY_SPEED?
+          - the environment: there is no option HANGANG_CITY_SPEEDS; did you mean HANGANG_CITY_SPEED?
           - the environment: HANGANG_LAKE_URL = "\xBC\xAD\xBF\xEF" is not UTF-8
         "#);
     }
@@ -389,6 +389,29 @@ mod forgetting {
 
 mod importing {
     use super::*;
+
+    #[test]
+    fn a_city_that_stands_still_dates_what_is_imported_and_keeps_its_future_to_itself() {
+        let data = Data::new();
+        let city = ["up", "--speed", "stepped", "--until", "2022-10-01T01:40+09:00", "--no-forecasts"];
+        data.run(&[&city[..], &NEW[..]].concat()).well();
+        let import = |volume: u32| {
+            let lines =
+                ["2022-09-01T07:00:00+09:00", "2022-10-05T07:00:00+09:00"].map(|hour| format!("{hour},A-01,1,{volume}\n"));
+            let file = data.write("volumes.csv", VOLUMES.to_owned() + &lines.concat());
+            data.run(&["import", file.to_str().unwrap()]).well()
+        };
+        let said = import(100);
+        assert!(said.contains("city      now 2022-10-01 01:40 KST: rows that could be had only later"), "{said}");
+        assert!(said.contains("1 received after the start"), "{said}");
+        import(200);
+        let sql = "SELECT volume, received_at FROM observed.traffic_volume WHERE topic IS NULL ORDER BY 1";
+        assert_snapshot!(data.run(&["sql", sql, "--format", "csv"]).well().trim(), @r"
+        volume,received_at
+        100,2022-08-31T23:30:00Z
+        200,2022-09-30T16:40:00Z
+        ");
+    }
 
     /// What is said of a file that cannot be imported; and that nothing of it was.
     fn refused(name: &str, content: &[u8]) -> String {
