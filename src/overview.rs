@@ -38,6 +38,8 @@ pub struct FeedOverview {
     pub rows: i64,
     pub newest_observed_at: Option<DateTime<Utc>>,
     pub newest_received_at: Option<DateTime<Utc>>,
+    /// Since when something newer is overdue by the feed's schedule; null while it is not, or no clock answers.
+    pub overdue_since: Option<DateTime<Utc>>,
     /// Records in the topic that are not landed yet; null where the broker does not answer.
     pub lag: Option<i64>,
     /// Rows in quarantine.
@@ -76,7 +78,7 @@ pub async fn read(lake: &Lake, bootstrap: &str, now: Option<DateTime<Utc>>) -> a
     let ends = tokio::task::spawn_blocking(move || ends(&bootstrap)).await?;
     let mut feeds = Vec::new();
     for (feed, landed) in FEEDS.iter().zip(marks) {
-        feeds.push(of_feed(lake, feed, landed, ends.as_ref().ok()).await?);
+        feeds.push(of_feed(lake, feed, landed, ends.as_ref().ok(), now).await?);
     }
     let mut targets = Vec::new();
     for target in TARGETS {
@@ -97,14 +99,22 @@ pub async fn lag_total(lake: &Lake, bootstrap: &str) -> anyhow::Result<i64> {
     Ok(total)
 }
 
-async fn of_feed(lake: &Lake, feed: &'static Feed, landed: Landed, ends: Option<&Ends>) -> anyhow::Result<FeedOverview> {
+async fn of_feed(
+    lake: &Lake,
+    feed: &'static Feed,
+    landed: Landed,
+    ends: Option<&Ends>,
+    now: Option<DateTime<Utc>>,
+) -> anyhow::Result<FeedOverview> {
     let name = feed.name;
     let rows = lake
         .query(&format!("SELECT \"rows\", newest_observed_at, newest_received_at FROM ops.feeds WHERE feed = '{name}'"))
         .await?;
     let letters = lake.query(&format!("SELECT count(*) AS letters FROM ops.quarantine WHERE feed = '{name}'")).await?;
+    let overdue_at = instant(&rows, 1).map(|newest| feed.overdue_at(newest));
     Ok(FeedOverview {
         feed: name,
+        overdue_since: overdue_at.filter(|&at| now.is_some_and(|now| now > at)),
         rows: number(&rows, 0).unwrap_or(0),
         newest_observed_at: instant(&rows, 1),
         newest_received_at: instant(&rows, 2),

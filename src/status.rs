@@ -109,6 +109,12 @@ fn render(overview: &Overview) -> String {
             screen::count(feed.dead_letters.unsigned_abs())
         ));
     }
+    for (feed, since) in overview.feeds.iter().filter_map(|feed| Some((feed.feed, feed.overdue_since?))) {
+        text.push_str(&format!(
+            "\n{feed}: something newer is overdue since {}; does its upstream answer, and do produce and process run?\n",
+            screen::kst(since)
+        ));
+    }
     for lost in overview.feeds.iter().filter_map(|feed| feed.lost.as_ref()) {
         text.push_str(&format!("\n{lost}\n"));
     }

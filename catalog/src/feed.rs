@@ -98,6 +98,13 @@ impl Feed {
         self.asks().next_back().expect("a feed is asked at least once")
     }
 
+    /// When something newer is overdue, where the newest value is of the interval that starts at `newest`: two intervals
+    /// after the first ask for the next one.
+    pub fn overdue_at(&self, newest: DateTime<Utc>) -> DateTime<Utc> {
+        let first_ask = self.asks().next().expect("a feed is asked at least once");
+        newest + self.interval() * 2 + first_ask + self.interval() * 2
+    }
+
     /// When a value that was never seen arriving is taken to have been received: as soon as it could be had.
     pub fn received_at_import(&self, observed_at: DateTime<Utc>) -> DateTime<Utc> {
         observed_at + self.interval() + self.delay()

@@ -16,9 +16,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::body::Body;
+use crate::feeds::LiveFeed;
 use crate::forecast::{self, Forecast};
 use crate::front::Count;
-use crate::routes::LiveFeed;
 use crate::rows::{Rows, text_literal};
 use crate::times::kst;
 

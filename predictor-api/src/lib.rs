@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod body;
 mod edition;
+mod feeds;
 mod forecast;
 mod front;
 mod observations;

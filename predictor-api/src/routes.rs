@@ -30,8 +30,6 @@ use crate::body::Body;
 use crate::front;
 use crate::problem::{METHODS, Problem};
 
-pub use live::LiveFeed;
-
 /// Every route of the API, as OpenAPI writes its path.
 fn list() -> [(&'static str, MethodRouter<Arc<App>>); 12] {
     [

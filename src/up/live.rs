@@ -48,6 +48,9 @@ fn line(overview: &Overview) -> String {
     for feed in overview.feeds.iter().filter(|feed| feed.lost.is_some()) {
         parts.push(format!("{} stands still", feed.feed));
     }
+    for (feed, since) in overview.feeds.iter().filter_map(|feed| Some((feed.feed, feed.overdue_since?))) {
+        parts.push(format!("{feed} overdue since {}", screen::kst(since)));
+    }
     if dead > 0 {
         parts.push(format!("{} dead letters", screen::count(dead.unsigned_abs())));
     }

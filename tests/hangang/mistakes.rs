@@ -573,7 +573,11 @@ mod losing {
 
         let said = until("2022-10-01T05:00+09:00").badly();
         let said: Vec<&str> = said.lines().filter(|line| line.starts_with("hangang: ") || line.starts_with("topic ")).collect();
-        assert_snapshot!(without_numbers(&said.join("\n")), @r#"
+        // What is asked for anew may have filled a topic again before the processor looks: then it says that.
+        let refilled =
+            "the record at offset # is not the one that was landed from there: the topic was made anew and filled again";
+        let wiped = "the topic ends at offset #, but it was landed up to #: it was wiped or made anew";
+        assert_snapshot!(without_numbers(&said.join("\n")).replace(refilled, wiped), @r#"
         hangang: time stands: what is published cannot be landed: topic "traffic_spot" stands still: traffic_spot/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew. What was landed stays as it is. To read the topic from its start as a new one: hangang process --new-generation traffic_spot. To go on from where it starts, without what is gone: hangang process --accept-loss traffic_spot (either with this one's --data, --kafka and --lake)
         topic "traffic_volume" stands still: traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew; traffic_volume/#: the topic ends at offset #, but it was landed up to #: it was wiped or made anew. What was landed stays as it is. To read the topic from its start as a new one: hangang process --new-generation traffic_volume. To go on from where it starts, without what is gone: hangang process --accept-loss traffic_volume (either with this one's --data, --kafka and --lake)
         "#);

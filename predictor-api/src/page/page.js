@@ -264,6 +264,10 @@ function trouble() {
   if (target.stale) {
     return `The newest forecast is from ${dayAndTime(Date.parse(target.issued_at))}; a newer one is overdue. What you see is the last good one.`;
   }
+  const late = state.live.feeds?.find((feed) => feed.overdue_since);
+  if (late) {
+    return `Nothing newer than ${dayAndTime(Date.parse(late.observed_at))} has come of ${late.feed}; it is overdue since ${dayAndTime(Date.parse(late.overdue_since))}. The forecasts go by what was known then.`;
+  }
   return "";
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::Body;
+use crate::feeds::{self, LiveFeed};
 use crate::problem::Problem;
 use crate::times::kst_text;
 
@@ -26,13 +27,16 @@ pub async fn healthz() -> Response {
 
 #[derive(Serialize, ToSchema)]
 pub struct Ready {
+    /// `ready`, or `degraded` where it does its work on what is older than it should be.
     #[schema(example = "ready")]
     status: &'static str,
     /// What was looked at, in words.
     checks: Vec<String>,
+    /// What is overdue, in words; empty where it is ready.
+    overdue: Vec<String>,
 }
 
-/// Whether the lake can be read and every target has a champion and a forecast that isn't stale.
+/// Whether the lake can be read and every target has a champion and a forecast that isn't stale; and what is overdue.
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
     responses(
@@ -67,8 +71,16 @@ pub async fn readyz(State(app): State<Arc<App>>, request: axum::extract::Request
             None => reasons.push(format!("{name} has no forecast")),
         }
     }
+    let overdue = match feeds::now(&app).await {
+        Ok(feeds) => feeds.iter().filter_map(LiveFeed::overdue).collect(),
+        Err(error) => {
+            reasons.push(format!("the lake didn't say what has landed: {error:#}"));
+            Vec::new()
+        }
+    };
     if reasons.is_empty() {
-        Body::json(&Ready { status: "ready", checks }).respond(request.headers())
+        let status = if overdue.is_empty() { "ready" } else { "degraded" };
+        Body::json(&Ready { status, checks, overdue }).respond(request.headers())
     } else {
         Problem::not_ready(reasons).into_response()
     }

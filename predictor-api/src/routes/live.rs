@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::Array;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, FixedOffset};
@@ -12,9 +11,9 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::body::Body;
 use crate::edition::{Champion, Headline};
+use crate::feeds::{self, LiveFeed};
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::rows::Rows;
 use crate::times::kst;
 
 /// Why is the operator's to read: it may name folders and hosts.
@@ -50,19 +49,6 @@ pub struct LiveTarget {
     stale: bool,
 }
 
-/// A feed's landing.
-#[derive(Clone, Serialize, ToSchema)]
-pub struct LiveFeed {
-    #[schema(example = "traffic_volume")]
-    feed: String,
-    /// Rows landed, every revision counted; null where the table's files don't say.
-    rows: Option<i64>,
-    /// Start of the newest interval observed (KST); null before anything has landed.
-    observed_at: Option<DateTime<FixedOffset>>,
-    /// When the newest row was received (KST).
-    received_at: Option<DateTime<FixedOffset>>,
-}
-
 /// City time, what has landed, and each target's champion and forecast.
 #[utoipa::path(
     get, path = "/v1/live", tag = "the page",
@@ -76,10 +62,7 @@ pub async fn get(State(app): State<Arc<App>>, request: Request) -> Response {
         return problem.into_response();
     }
     let edition = app.edition();
-    let feeds = match edition.feeds.get() {
-        Some(feeds) => Ok(feeds.clone()),
-        None => read_feeds(&app.lake).await.map(|feeds| edition.feeds.get_or_init(|| feeds).clone()),
-    };
+    let feeds = feeds::now(&app).await;
     let mut unreadable = app.trouble().is_some();
     let feeds = match feeds {
         Ok(feeds) => Some(feeds),
@@ -112,19 +95,4 @@ fn target(headline: &Headline) -> LiveTarget {
         next_at: issued_at.map(|issued_at| kst(issued_at + headline.target.step())),
         stale: headline.stale,
     }
-}
-
-async fn read_feeds(lake: &lake::Lake) -> anyhow::Result<Vec<LiveFeed>> {
-    let rows =
-        Rows::of(lake, "SELECT feed, \"rows\" AS landed, newest_observed_at, newest_received_at FROM ops.feeds ORDER BY feed")
-            .await?;
-    let (feed, count) = (rows.texts("feed")?, rows.integers("landed")?);
-    let (observed_at, received_at) = (rows.instants("newest_observed_at")?, rows.instants("newest_received_at")?);
-    let feeds = (0..feed.len()).map(|row| LiveFeed {
-        feed: feed.value(row).to_owned(),
-        rows: count.is_valid(row).then(|| count.value(row)),
-        observed_at: observed_at.get(row).map(kst),
-        received_at: received_at.get(row).map(kst),
-    });
-    Ok(feeds.collect())
 }

@@ -356,12 +356,14 @@ async fn live_tells_city_time_freshness_champion_and_what_the_stages_say() {
         {
           "feed": "traffic_spot",
           "observed_at": "2022-10-07T00:00:00+09:00",
+          "overdue_since": null,
           "received_at": "2022-10-07T00:00:00+09:00",
           "rows": 2
         },
         {
           "feed": "traffic_volume",
           "observed_at": "2022-10-07T10:00:00+09:00",
+          "overdue_since": null,
           "received_at": "2022-10-07T11:31:00+09:00",
           "rows": 1
         }

@@ -30,9 +30,30 @@ async fn it_is_alive_before_it_is_ready_and_ready_when_there_is_a_forecast() {
         "the champion of traffic_volume is \"week_mean-1\"",
         "the newest forecast of traffic_volume was issued at 2022-10-07T12:00:00+09:00"
       ],
+      "overdue": [],
       "status": "ready"
     }
     "#);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_brings_nothing_newer_degrades_it_and_is_told_everywhere() {
+    let mut served = Served::usual().await;
+    // The newest hour begins at 10:00: the next was first asked for at 12:30, two hours before.
+    for (hours, minutes, overdue) in [(2, 29, false), (2, 31, true)] {
+        let now = noon() + TimeDelta::hours(hours) + TimeDelta::minutes(minutes);
+        served.pass_until(now).await;
+        city::add_forecast(&served.lake, &spots(), noon() + TimeDelta::hours(hours), "lightgbm-7").await;
+        let status = if overdue { "degraded" } else { "ready" };
+        let ready = served.until("/readyz", |answer| answer.status == 200 && answer.json()["status"] == status).await.json();
+        assert_eq!(ready["overdue"].as_array().unwrap().len(), usize::from(overdue), "{ready}");
+        let live = served.get("/v1/live").await.json();
+        let since = live["feeds"][1]["overdue_since"].as_str();
+        assert_eq!(since, overdue.then_some("2022-10-07T14:30:00+09:00"));
+    }
+    let ready = served.get("/readyz").await.json();
+    insta::assert_snapshot!(ready["overdue"][0].as_str().unwrap(), @"the newest of traffic_volume is of the interval from 2022-10-07T10:00:00+09:00; something newer is overdue since 2022-10-07T14:30:00+09:00: does its upstream answer?");
     served.stop().await;
 }
 
