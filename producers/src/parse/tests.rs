@@ -96,7 +96,7 @@ fn no_rows_is_an_empty_answer_in_either_envelope() {
 }
 
 #[test]
-fn a_refused_key_stops_everything_wherever_the_result_stands() {
+fn a_refused_key_is_known_wherever_the_result_stands() {
     let bare =
         "<RESULT><CODE>INFO-100</CODE><MESSAGE><![CDATA[인증키가 유효하지 않습니다.\n다시 신청하십시오.]]></MESSAGE></RESULT>";
     insta::assert_snapshot!(volume(bare), @r#"[refused, Key] the upstream refuses with INFO-100: "인증키가 유효하지 않습니다."; set a valid key and start again"#);
@@ -124,16 +124,16 @@ fn each_error_of_the_portal_has_its_remedy() {
     ];
     let shown = codes.map(|code| volume(format!("<RESULT><CODE>{code}</CODE><MESSAGE>M</MESSAGE></RESULT>")));
     insta::assert_snapshot!(shown.join("\n"), @r#"
-    [refused, Leave] the upstream refuses with ERROR-300: "M"; the request is wrong: report it as a bug
-    [refused, Leave] the upstream refuses with ERROR-301: "M"; the request is wrong: report it as a bug
-    [refused, Leave] the upstream refuses with ERROR-310: "M"; the service may have been withdrawn or renamed
-    [refused, Leave] the upstream refuses with ERROR-333: "M"; the request is wrong: report it as a bug
-    [refused, Leave] the upstream refuses with ERROR-335: "M"; the key "sample" gives five rows only: set a key of your own
-    [refused, Leave] the upstream refuses with ERROR-336: "M"; the request is wrong: report it as a bug
+    [refused, Patiently] the upstream refuses with ERROR-300: "M"; the request is wrong: report it as a bug
+    [refused, Patiently] the upstream refuses with ERROR-301: "M"; the request is wrong: report it as a bug
+    [refused, Patiently] the upstream refuses with ERROR-310: "M"; the service may have been withdrawn or renamed
+    [refused, Patiently] the upstream refuses with ERROR-333: "M"; the request is wrong: report it as a bug
+    [refused, Patiently] the upstream refuses with ERROR-335: "M"; the key "sample" gives five rows only: set a key of your own
+    [refused, Patiently] the upstream refuses with ERROR-336: "M"; the request is wrong: report it as a bug
     [refused, Again] the upstream refuses with ERROR-500: "M"; its server has trouble: asked again by itself
     [refused, Again] the upstream refuses with ERROR-600: "M"; its server has trouble: asked again by itself
     [refused, Later] the upstream refuses with ERROR-601: "M"; its database has trouble: asked again later by itself
-    [refused, Leave] the upstream refuses with ERROR-999: "M"; a code that the portal's table does not have
+    [refused, Patiently] the upstream refuses with ERROR-999: "M"; a code that the portal's table does not have
     "#);
 }
 
@@ -235,7 +235,7 @@ fn an_answer_in_another_encoding_says_which_byte_is_not_utf8() {
     let mut bytes = TWO_LANES.split("정상 처리되었습니다").map(|part| part.as_bytes().to_vec()).collect::<Vec<_>>();
     let message = b"\xc1\xa4\xbb\xf3 \xc3\xb3\xb8\xae";
     bytes.insert(1, message.to_vec());
-    insta::assert_snapshot!(volume(bytes.concat()), @"[encoding, Leave] the answer is not UTF-8: byte 0xc1 at 140; the upstream may have changed its encoding (EUC-KR?)");
+    insta::assert_snapshot!(volume(bytes.concat()), @"[encoding, Patiently] the answer is not UTF-8: byte 0xc1 at 140; the upstream may have changed its encoding (EUC-KR?)");
 }
 
 #[test]
@@ -249,10 +249,10 @@ fn what_is_neither_xml_nor_json_is_shown() {
 
 #[test]
 fn an_answer_without_a_result_or_a_count_shows_what_it_has() {
-    insta::assert_snapshot!(volume(TWO_LANES.replace("RESULT>", "OUTCOME>")), @r#"[no-result, Leave] the answer has no RESULT; found "VolInfo/list_total_count", "VolInfo/OUTCOME", "VolInfo/row"; the upstream may have changed its envelope"#);
-    insta::assert_snapshot!(volume(TWO_LANES.replace("list_total_count", "count")), @r#"[no-total, Leave] the answer has no list_total_count that is a number; found "VolInfo/count", "VolInfo/RESULT", "VolInfo/row""#);
-    insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>50001<")), @"[too-many-rows, Leave] the answer's list_total_count promises 50001 rows, more than any of these services has; it is not believed");
-    insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>many<")), @r#"[no-total, Leave] the answer has no list_total_count that is a number; found "many""#);
+    insta::assert_snapshot!(volume(TWO_LANES.replace("RESULT>", "OUTCOME>")), @r#"[no-result, Patiently] the answer has no RESULT; found "VolInfo/list_total_count", "VolInfo/OUTCOME", "VolInfo/row"; the upstream may have changed its envelope"#);
+    insta::assert_snapshot!(volume(TWO_LANES.replace("list_total_count", "count")), @r#"[no-total, Patiently] the answer has no list_total_count that is a number; found "VolInfo/count", "VolInfo/RESULT", "VolInfo/row""#);
+    insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>50001<")), @"[too-many-rows, Patiently] the answer's list_total_count promises 50001 rows, more than any of these services has; it is not believed");
+    insta::assert_snapshot!(volume(TWO_LANES.replace("count>2<", "count>many<")), @r#"[no-total, Patiently] the answer has no list_total_count that is a number; found "many""#);
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn recorded_bodies_of_the_real_host_are_read() {
     assert_eq!(first_line(volume(body("seoul_volinfo.xml"))), "4 of 4 rows");
     assert_eq!(first_line(check(&traffic_spot::SOURCE, body("seoul_spotinfo.xml.reconstructed"))), "30 of 30 rows");
     assert_eq!(volume(body("seoul_error_info200.json")), "0 of 0 rows");
-    assert!(volume(body("seoul_error_info100_asked_json.xml")).starts_with("[refused, Stop]"));
-    assert!(volume(body("seoul_error301_trafficinfo_asked_json.xml")).starts_with("[refused, Leave]"));
-    assert!(volume(body("seoul_error336.xml.reconstructed")).starts_with("[refused, Leave]"));
+    assert!(volume(body("seoul_error_info100_asked_json.xml")).starts_with("[refused, Key]"));
+    assert!(volume(body("seoul_error301_trafficinfo_asked_json.xml")).starts_with("[refused, Patiently]"));
+    assert!(volume(body("seoul_error336.xml.reconstructed")).starts_with("[refused, Patiently]"));
 }
